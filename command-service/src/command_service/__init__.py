@@ -1,0 +1,1 @@
+"""The write side: commands are decided here, and what they decide is committed, published and never lost."""

@@ -1,0 +1,120 @@
+"""Connections to Postgres, and the facts that a shop fixes at its first start."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import asyncpg
+from chassis import problems
+from chassis.problems import Problem
+from contracts.topology import DEFAULT_PARTITIONS
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from tenacity import AsyncRetrying, RetryError, retry_if_exception, stop_after_delay, wait_exponential_jitter
+
+from command_service.envelope import RETRY_AFTER
+from command_service.event_store.schema import shop
+from command_service.event_store.store import is_fault
+from command_service.settings import CommandSettings
+
+CONNECT_SECONDS: Final = 5
+STATEMENT_SECONDS: Final = 30
+START_SECONDS: Final = 30
+
+T = TypeVar("T")
+
+
+def _fault_behind(error: BaseException) -> BaseException | None:
+    """The driver's fault that SQLAlchemy wrapped, if a fault it was."""
+    cause: BaseException | None = error
+    while cause is not None and not is_fault(cause):
+        cause = cause.__cause__
+    return cause
+
+
+@contextmanager
+def unavailable_when_down() -> Iterator[None]:
+    """Turns a fault of Postgres, while reading, into the problem that says so (503)."""
+    try:
+        yield
+    except (OSError, TimeoutError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        if _fault_behind(error) is None:
+            raise
+        raise Problem(
+            problems.UNAVAILABLE, "The event store can't be reached.", headers=((b"retry-after", b"%d" % RETRY_AFTER),)
+        ) from error
+
+
+class ServerUnreachable(Exception):
+    """Postgres did not answer when the process started."""
+
+
+class SettingRefused(Exception):
+    """A setting contradicts what the shop was started with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """What is fixed for the life of a shop."""
+
+    partitions: int
+    currency: str
+
+
+def make_engine(settings: CommandSettings, server_settings: dict[str, str] | None = None, **pool: Any) -> AsyncEngine:
+    """An engine whose connections give up on a silent server: 5 s to connect, 30 s a statement."""
+    return create_async_engine(
+        settings.sqlalchemy_url,
+        connect_args={
+            "timeout": CONNECT_SECONDS,
+            "command_timeout": STATEMENT_SECONDS,
+            "server_settings": {"application_name": "stockroom", **(server_settings or {})},
+        },
+        **pool,
+    )
+
+
+async def until_reachable(work: Callable[[], Awaitable[T]]) -> T:
+    """Does `work` at a process's start, waiting for Postgres to come up.
+
+    Raises:
+        ServerUnreachable: it did not within 30 seconds.
+    """
+    retrying = AsyncRetrying(
+        stop=stop_after_delay(START_SECONDS),
+        wait=wait_exponential_jitter(initial=0.1, max=2),
+        retry=retry_if_exception(lambda error: _fault_behind(error) is not None),
+    )
+    try:
+        async for attempt in retrying:
+            with attempt:
+                return await work()
+    except RetryError as error:
+        raise ServerUnreachable(
+            f"Postgres can't be reached ({error.last_attempt.exception()}). Check STOCKROOM_POSTGRES_URL."
+        ) from None
+    raise AssertionError("unreachable")
+
+
+async def open_shop(engine: AsyncEngine, settings: CommandSettings) -> Shop:
+    """The shop's fixed facts; at the first start they are taken from the settings and kept.
+
+    Raises:
+        SettingRefused: a setting is given and differs from what was kept.
+    """
+    wanted = {"partitions": settings.partitions, "currency": settings.currency}
+    defaults = {"partitions": DEFAULT_PARTITIONS, "currency": "EUR"}
+    rows = [{"name": name, "value": str(wanted[name] or defaults[name])} for name in wanted]
+    async with engine.begin() as connection:
+        await connection.execute(insert(shop).on_conflict_do_nothing(), rows)
+        kept = dict((await connection.execute(select(shop.c.name, shop.c.value))).tuples().all())
+    for name, value in wanted.items():
+        if value is not None and str(value) != kept[name]:
+            raise SettingRefused(
+                f"STOCKROOM_{name.upper()} is {value}, but this shop was started with {kept[name]}. Leave the setting "
+                f"out, or see the README on changing it."
+            )
+    return Shop(int(kept["partitions"]), kept["currency"])

@@ -1,0 +1,172 @@
+"""Loading a catalogue from a CSV file through the command API, as any client would.
+
+Every row has a fixed Idempotency-Key and a fixed id, both made from what the row says: the same row is the same
+command, however often it is sent, so that an import can be stopped at any row and repeated.
+"""
+
+import asyncio
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+REQUIRED: Final = ("sku", "name", "price")
+COLUMNS: Final = ("sku", "name", "description", "price", "category", "stock", "id")
+IN_FLIGHT: Final = 16
+"""Rows that are under way at once."""
+
+RETRY_SECONDS: Final = 60
+"""Seconds for which a row is tried again while the service can't be reached."""
+
+_NAMESPACE: Final = UUID("6f1de5d3-2a55-5cf4-9a5b-6c3f8d2f7b10")
+
+
+class ImportRefused(Exception):
+    """The file as a whole can't be imported."""
+
+
+class _Unreachable(Exception):
+    """The service did not answer, or said that it can't just now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One product of the file; `line` is where it ends, counted from 1."""
+
+    line: int
+    values: dict[str, str]
+
+    def body(self) -> dict[str, Any]:
+        """The `AddNewProduct` that the row stands for."""
+        values = self.values
+        stock = values.get("stock", "")
+        body: dict[str, Any] = {
+            "id": values.get("id") or self._made_id(),
+            "name": values["name"],
+            "price": values["price"],
+            # What is no number is sent as it is: the service refuses it and says why.
+            "initial_stock": int(stock) if stock.isascii() and stock.isdigit() else stock or 0,
+        }
+        for name in ("sku", "description", "category"):
+            if values.get(name):
+                body[name] = values[name]
+        return body
+
+    def key(self) -> str:
+        return f"import-{blake2b(repr(sorted(self.values.items())).encode(), digest_size=16).hexdigest()}"
+
+    def _made_id(self) -> str:
+        return str(uuid5(_NAMESPACE, self.values["sku"] or repr(sorted(self.values.items()))))
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    line: int
+    what: str
+    why: str
+
+
+def read_rows(file: Path) -> list[Row]:
+    """The rows of the file.
+
+    Raises:
+        ImportRefused: it can't be read, or lacks a column.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            return list(_rows(csv.DictReader(lines, restkey="", strict=True)))
+    except OSError as error:
+        raise ImportRefused(f"{file} can't be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        raise ImportRefused(f"{file} is not UTF-8 (byte {error.start}).") from None
+    except csv.Error as error:
+        raise ImportRefused(f"{file} is not CSV: {error}.") from None
+
+
+def _rows(reader: "csv.DictReader[str]") -> Iterator[Row]:
+    columns = reader.fieldnames or []
+    missing = [name for name in REQUIRED if name not in columns]
+    unknown = [name for name in columns if name not in COLUMNS]
+    if missing or unknown:
+        raise ImportRefused(
+            f"The first line must name the columns {', '.join(COLUMNS[:-1])} and maybe id."
+            + (f" Missing: {', '.join(missing)}." if missing else "")
+            + (f" Not known: {', '.join(unknown)}." if unknown else "")
+        )
+    for values in reader:
+        yield Row(reader.line_num, {name: (values.get(name) or "") for name in columns})
+
+
+async def import_products(file: Path, url: str, console: Console | None = None) -> list[Refused]:
+    """Sends every row of `file` to the command API at `url`, and prints a report; returns the rows it refused.
+
+    Raises:
+        ImportRefused: the file can't be read, or the service can't be reached.
+    """
+    console = console or Console(stderr=True)
+    rows = read_rows(file)
+    progress = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
+    )
+    refused: list[Refused] = []
+    with progress:
+        task = progress.add_task(f"Importing {file.name}", total=len(rows))
+        async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+            waiting = iter(rows)
+
+            async def work() -> None:
+                for row in waiting:
+                    why = await _send(client, row)
+                    if why is not None:
+                        refused.append(Refused(row.line, row.values.get("sku") or row.values["name"], why))
+                    progress.advance(task)
+
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(IN_FLIGHT):
+                        group.create_task(work())
+            except* _Unreachable as unreachable:
+                raise ImportRefused(
+                    f"{url} can't be reached ({unreachable.exceptions[0]}). Is the command service running? "
+                    "Repeat the import then: what is there already is not done twice."
+                ) from None
+    refused.sort(key=lambda one: one.line)
+    _report(console, rows, refused)
+    return refused
+
+
+async def _send(client: httpx.AsyncClient, row: Row) -> str | None:
+    """Why the row was refused, or None."""
+    retrying = AsyncRetrying(
+        stop=stop_after_delay(RETRY_SECONDS),
+        wait=wait_exponential_jitter(initial=0.1, max=5),
+        retry=retry_if_exception_type(_Unreachable),
+        reraise=True,
+    )
+    async for attempt in retrying:
+        with attempt:
+            try:
+                response = await client.post("/products", json=row.body(), headers={"Idempotency-Key": row.key()})
+            except httpx.TransportError as error:
+                raise _Unreachable(type(error).__name__) from error
+            if response.status_code >= 500:
+                raise _Unreachable(f"status {response.status_code}")
+    if response.status_code == 201:
+        return None
+    problem = response.json()
+    faults = [f"{e.get('pointer', '')[2:]}: {e['detail']}" for e in problem.get("errors", ())]
+    return f"{problem['title']}: {'; '.join(faults) or problem['detail']}"
+
+
+def _report(console: Console, rows: list[Row], refused: list[Refused]) -> None:
+    console.print(f"{len(rows)} rows: {len(rows) - len(refused)} in the shop, {len(refused)} refused.")
+    for one in refused:
+        console.print(f"  line {one.line}, {one.what}: {one.why}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,26 @@
+"""Goods came in."""
+
+from collections.abc import Iterable
+
+from contracts.events import StockAdded
+
+from command_service.decider import Command, on_stream
+from command_service.fields import Pieces, Reason, Uuid
+
+from .inventory import InventoryState, existing, inventory
+
+
+class AddToInventory(Command):
+    """`quantity` pieces more are on the shelf."""
+
+    product_id: Uuid
+    quantity: Pieces
+    reason: Reason | None = None
+
+
+def decide(command: AddToInventory, state: InventoryState) -> Iterable[StockAdded]:
+    existing(state, command.product_id)
+    yield StockAdded(quantity=command.quantity, reason=command.reason)
+
+
+USE_CASE = on_stream(AddToInventory, lambda command: inventory(command.product_id), decide)

@@ -1,0 +1,28 @@
+"""Somebody counted the shelf, and the shelf is the truth."""
+
+from collections.abc import Iterable
+
+from contracts.events import StockRecounted
+
+from command_service.decider import Command, on_stream
+from command_service.fields import Count, Reason, Uuid
+
+from .inventory import InventoryState, existing, inventory
+
+
+class UpdateStockFromInventoryRecount(Command):
+    """There are `counted_quantity` pieces. Recorded even when that is what was believed: the count happened."""
+
+    product_id: Uuid
+    counted_quantity: Count
+    reason: Reason | None = None
+
+
+def decide(command: UpdateStockFromInventoryRecount, state: InventoryState) -> Iterable[StockRecounted]:
+    current = existing(state, command.product_id)
+    yield StockRecounted(
+        counted_quantity=command.counted_quantity, previous_quantity=current.on_hand, reason=command.reason
+    )
+
+
+USE_CASE = on_stream(UpdateStockFromInventoryRecount, lambda command: inventory(command.product_id), decide)

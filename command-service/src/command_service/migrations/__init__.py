@@ -1,0 +1,25 @@
+"""The database's schema, step by step. `migrate` brings any older one to the newest, and does nothing to the newest."""
+
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+_ONE_AT_A_TIME: Final = 0x53746F636B  # "Stock"
+
+
+async def migrate(engine: AsyncEngine) -> None:
+    """Upgrades the schema to its newest version. Several at once wait for each other."""
+    async with engine.begin() as connection:
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_AT_A_TIME})
+        await connection.run_sync(_upgrade)
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

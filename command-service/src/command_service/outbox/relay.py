@@ -1,0 +1,208 @@
+"""The relay: every outbox row reaches the broker, in the order of its partition, and is deleted only after the confirm.
+
+A relay holds partitions by session advisory locks and reads and deletes their rows over that same connection: when the
+connection is gone, so are the locks, and another relay may go on. Partitions run in parallel, each with at most one
+unconfirmed message, so nothing overtakes. What is published twice (a kill between confirm and delete) is the same event
+again, and subscribers apply it once.
+"""
+
+import asyncio
+from typing import Final
+
+import aio_pika
+import asyncpg
+from aio_pika.abc import AbstractExchange, DeliveryMode
+from chassis import broker
+from chassis.logging import get_logger
+from contracts.topology import CONTENT_TYPE_EVENTS, EVENTS_EXCHANGE, routing_key
+
+from command_service.event_store.locks import lock_key, partition_lock
+from command_service.outbox import metrics
+from command_service.outbox.packing import Package, Row, pack
+from command_service.outbox.wake_up import CHANNEL
+
+log = get_logger(__name__)
+
+READ_ROWS: Final = 500
+"""Rows read of one partition at a time."""
+
+CONFIRM_SECONDS: Final = 30.0
+"""Seconds after which a message without a confirm is published again."""
+
+SHORTEST_POLL: Final = 0.05
+LONGEST_POLL: Final = 1.0
+"""Seconds between looks at the outbox when no wake-up comes: doubled from the shortest while there is nothing."""
+
+CLAIM_SECONDS: Final = 1.0
+"""Seconds between attempts to get hold of partitions that another relay had."""
+
+LONGEST_BACKOFF: Final = 5.0
+"""Seconds, at most, before a refused message or a lost server is tried again; doubled from 0.1."""
+
+_READ: Final = """
+SELECT p.partition, r.seq, r.message
+  FROM unnest($1::smallint[]) AS p(partition)
+ CROSS JOIN LATERAL (
+       SELECT seq, message FROM outbox WHERE partition = p.partition ORDER BY seq LIMIT $2) r
+ ORDER BY p.partition, r.seq
+"""
+_DELETE: Final = """
+DELETE FROM outbox o USING unnest($1::smallint[], $2::bigint[]) AS d(partition, seq)
+ WHERE o.partition = d.partition AND o.seq = d.seq
+"""
+_CLAIM: Final = "SELECT pg_try_advisory_lock($1, $2)"
+
+
+def backoff(failures: int) -> float:
+    """Seconds to wait after so many failures in a row."""
+    return min(LONGEST_BACKOFF, 0.1 * 2.0 ** min(failures, 10))
+
+
+class Relay:
+    """Publishes the outbox. Several may run: each partition has one relay at a time. Run `run`."""
+
+    def __init__(self, postgres_url: str, rabbitmq_url: str, partitions: int) -> None:
+        self._postgres_url = postgres_url
+        self._rabbitmq_url = rabbitmq_url
+        self._partitions = partitions
+        self.connected = False
+
+    async def run(self) -> None:
+        """Publishes until cancelled, over lost connections to either server."""
+        failures = 0
+        while True:
+            try:
+                await self._run_session()
+            except Exception as error:
+                log.warning("relay_interrupted", error=type(error).__name__, detail=str(error))
+            failures = 0 if self.connected else failures + 1
+            self.connected = False
+            await asyncio.sleep(backoff(failures))
+
+    async def _run_session(self) -> None:
+        postgres = await asyncpg.connect(
+            self._postgres_url, timeout=5, command_timeout=30, server_settings={"application_name": "stockroom-relay"}
+        )
+        try:
+            connection = await broker.connect(self._rabbitmq_url, "stockroom-relay")
+            try:
+                channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+                exchange = await broker.declare_direct_exchange(channel, EVENTS_EXCHANGE)
+                session = RelaySession(postgres, exchange, self._partitions)
+                channel.close_callbacks.add(lambda *_: session.lose())
+                postgres.add_termination_listener(lambda *_: session.lose())
+                await postgres.add_listener(CHANNEL, lambda *_: session.wake())
+                self.connected = True
+                log.info("relay_connected")
+                await session.publish_until_lost()
+            finally:
+                await connection.close()
+        finally:
+            postgres.terminate()
+
+
+class RelaySession:
+    """What lives and dies with one pair of connections: the partitions held, and what is being published of them."""
+
+    def __init__(self, postgres: asyncpg.Connection, exchange: AbstractExchange, partitions: int) -> None:
+        self._postgres = postgres
+        self._exchange = exchange
+        self._partitions = partitions
+        self._held: set[int] = set()
+        self._publishing: dict[asyncio.Task[list[int]], int] = {}
+        self._failures: dict[int, int] = {}
+        self._not_before: dict[int, float] = {}
+        self._next_claim = 0.0
+        self._poll = SHORTEST_POLL
+        self._event = asyncio.Event()
+        self._is_lost = False
+
+    def wake(self) -> None:
+        self._event.set()
+
+    def lose(self) -> None:
+        self._is_lost = True
+        self._event.set()
+
+    async def publish_until_lost(self) -> None:
+        try:
+            while not self._is_lost:
+                self._event.clear()
+                await self._claim_partitions()
+                await self._delete(self._confirmed())
+                started = await self._start_publishing()
+                self._poll = SHORTEST_POLL if started else min(LONGEST_POLL, self._poll * 2)
+                await self._wait()
+        finally:
+            for task in self._publishing:
+                task.cancel()
+            await asyncio.gather(*self._publishing, return_exceptions=True)
+
+    async def _wait(self) -> None:
+        """Until a message is confirmed or refused, the relay is woken, or it is time to look again."""
+        try:
+            await asyncio.wait_for(self._event.wait(), self._poll)
+        except TimeoutError:
+            return
+
+    async def _claim_partitions(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if len(self._held) == self._partitions or now < self._next_claim:
+            return
+        self._next_claim = now + CLAIM_SECONDS
+        for partition in set(range(self._partitions)) - self._held:
+            if await self._postgres.fetchval(_CLAIM, *lock_key(partition_lock(partition))):
+                self._held.add(partition)
+        metrics.PARTITIONS.set(len(self._held))
+
+    def _confirmed(self) -> list[tuple[int, int]]:
+        """(partition, seq) of what was confirmed since last time; a partition whose publishing failed waits a while."""
+        confirmed = []
+        for task in [task for task in self._publishing if task.done()]:
+            partition = self._publishing.pop(task)
+            seqs = task.result()
+            confirmed += [(partition, seq) for seq in seqs]
+            if seqs:
+                self._failures.pop(partition, None)
+        return confirmed
+
+    async def _delete(self, confirmed: list[tuple[int, int]]) -> None:
+        if confirmed:
+            await self._postgres.execute(_DELETE, [p for p, _ in confirmed], [seq for _, seq in confirmed])
+            metrics.PUBLISHED.inc(len(confirmed))
+
+    async def _start_publishing(self) -> bool:
+        """Reads the partitions of which nothing is under way, and publishes what waits in them."""
+        now = asyncio.get_running_loop().time()
+        busy = set(self._publishing.values())
+        free = [p for p in self._held if p not in busy and self._not_before.get(p, 0.0) <= now]
+        if not free:
+            return bool(busy)
+        waiting: dict[int, list[Row]] = {}
+        for partition, seq, message in await self._postgres.fetch(_READ, free, READ_ROWS):
+            waiting.setdefault(partition, []).append(Row(seq, message))
+        for partition, rows in waiting.items():
+            task = asyncio.create_task(self._publish(partition, pack(rows)))
+            task.add_done_callback(lambda _: self._event.set())
+            self._publishing[task] = partition
+        return bool(self._publishing)
+
+    async def _publish(self, partition: int, packages: list[Package]) -> list[int]:
+        """Publishes one message after the other; returns the rows that the broker confirmed."""
+        confirmed: list[int] = []
+        for package in packages:
+            message = aio_pika.Message(
+                package.body, content_type=CONTENT_TYPE_EVENTS, delivery_mode=DeliveryMode.PERSISTENT
+            )
+            try:
+                await self._exchange.publish(message, routing_key(partition), mandatory=True, timeout=CONFIRM_SECONDS)
+            except Exception as error:
+                # Nacked, returned (no subscriber's queue yet), timed out or cut off: read this partition again later.
+                failures = self._failures[partition] = self._failures.get(partition, 0) + 1
+                self._not_before[partition] = asyncio.get_running_loop().time() + backoff(failures)
+                metrics.REFUSED.inc()
+                log.warning("publish_refused", partition=partition, error=type(error).__name__, failures=failures)
+                break
+            metrics.MESSAGE_EVENTS.observe(len(package.seqs))
+            confirmed += package.seqs
+        return confirmed

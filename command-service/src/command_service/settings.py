@@ -1,0 +1,27 @@
+"""Settings of the command service."""
+
+from chassis.settings import ServiceSettings
+from contracts.topology import MAX_PARTITIONS
+from pydantic import Field
+
+
+class CommandSettings(ServiceSettings):
+    """All are read from the environment with the prefix ``STOCKROOM_``."""
+
+    command_port: int = Field(8080, ge=1, le=65535, description="Port of the command API.")
+    relay_port: int = Field(8083, ge=1, le=65535, description="Port of the relay's health and metrics.")
+    partitions: int | None = Field(
+        None, ge=1, le=MAX_PARTITIONS, description="Partitions of the event stream; fixed at the first start (8)."
+    )
+    currency: str | None = Field(
+        None, pattern="^[A-Z]{3}$", description="The shop's one currency (ISO 4217); fixed at the first start (EUR)."
+    )
+    receipt_days: int = Field(30, ge=1, description="Days for which a command's outcome is remembered under its id.")
+    state_memory: int = Field(20_000, ge=0, description="Streams whose state a process keeps in memory.")
+    fault_retry_seconds: float = Field(
+        5.0, gt=0, description="Seconds for which a command is retried while Postgres can't be reached."
+    )
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        return self.postgres_url.replace("postgresql://", "postgresql+asyncpg://", 1)

@@ -1,0 +1,195 @@
+"""A service's application and its process: documentation, health and metrics around the operations, and the server."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib import resources
+from typing import Any, Final
+
+import orjson
+import uvicorn
+from fastapi import FastAPI, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+from chassis import openapi
+from chassis.health import Health
+from chassis.http import Operation, Service
+from chassis.logging import get_logger
+from chassis.problems import ProblemType
+from chassis.settings import ServiceSettings
+
+log = get_logger(__name__)
+
+EXPOSED_HEADERS: Final = (
+    "ETag",
+    "Location",
+    "Link",
+    "Consistency-Token",
+    "Preference-Applied",
+    "Retry-After",
+    "X-Correlation-ID",
+)
+SHUTDOWN_SECONDS: Final = 8
+"""Seconds that requests under way get to end when the process is told to stop."""
+
+Lifespan = Callable[[], AbstractAsyncContextManager[None]]
+
+
+@asynccontextmanager
+async def _no_lifespan() -> AsyncIterator[None]:
+    yield
+
+
+def create_app(
+    *,
+    title: str,
+    description: str,
+    version: str,
+    health: Health,
+    operations: Sequence[Operation] = (),
+    problem_types: Sequence[ProblemType] = (),
+    lifespan: Lifespan = _no_lifespan,
+) -> Service:
+    """A service with its operations, ``/openapi.json``, ``/docs``, ``/problems/…``, ``/health/…`` and ``/metrics``."""
+
+    @asynccontextmanager
+    async def run(_app: FastAPI) -> AsyncIterator[None]:
+        async with lifespan():
+            yield
+
+    app = Service(
+        title=title,
+        description=description,
+        version=version,
+        operations=operations,
+        problem_types=problem_types,
+        lifespan=run,
+    )
+    _add_documentation(app)
+    _add_health(app, health)
+    return app
+
+
+def _add_documentation(app: Service) -> None:
+    document = orjson.dumps(openapi.build(app))
+    assets = resources.files("fastapi_swagger.resources")
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi_document() -> Response:
+        return Response(document, media_type="application/json")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return Response(_DOCS_PAGE.format(title=app.title), media_type="text/html")
+
+    @app.get("/docs/{name}", include_in_schema=False)
+    async def docs_asset(name: str) -> Response:
+        media_type = _DOCS_ASSETS.get(name)
+        if media_type is None:
+            raise HTTPException(404)
+        return Response(
+            assets.joinpath(name).read_bytes(), media_type=media_type, headers={"cache-control": "max-age=86400"}
+        )
+
+    @app.get("/problems/{slug}", include_in_schema=False)
+    async def explain(slug: str) -> Response:
+        kind = app.problem_types.get(slug)
+        if kind is None:
+            raise HTTPException(404)
+        return Response(f"{kind.title} ({kind.status})\n\n{kind.explanation}\n", media_type="text/plain")
+
+
+_DOCS_ASSETS: Final = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon-32x32.png": "image/png",
+}
+
+_DOCS_PAGE: Final = """<!DOCTYPE html>
+<html lang="en">
+<head>
+  <meta charset="utf-8">
+  <title>{title}</title>
+  <link rel="icon" href="docs/favicon-32x32.png">
+  <link rel="stylesheet" href="docs/swagger-ui.css">
+</head>
+<body>
+  <div id="ui"></div>
+  <script src="docs/swagger-ui-bundle.js"></script>
+  <script>SwaggerUIBundle({{url: "openapi.json", dom_id: "#ui", deepLinking: true}})</script>
+</body>
+</html>
+"""
+
+
+def _add_health(app: Service, health: Health) -> None:
+    @app.get("/health/live", include_in_schema=False)
+    async def live() -> dict[str, str]:
+        return {"status": "live"}
+
+    @app.get("/health/ready", include_in_schema=False)
+    async def ready() -> Response:
+        is_ready, checks = await health.ready()
+        body = orjson.dumps({"status": "ready" if is_ready else "not ready", "checks": checks})
+        return Response(body, 200 if is_ready else 503, media_type="application/json")
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def serve(
+    app: Service,
+    settings: ServiceSettings,
+    port: int,
+    background: Callable[[], Awaitable[Any]] | None = None,
+) -> int:
+    """Serves `app` and runs `background` beside it until SIGTERM or SIGINT; returns the process's exit code.
+
+    Background work that ends by itself, or fails, ends the process with 1: whoever supervises it must get to know.
+    """
+    log.warning("no_authentication", note="every caller may do everything", host=settings.host, port=port)
+    served: ASGIApp = app
+    if settings.cors_origin_list:
+        served = CORSMiddleware(
+            app,
+            allow_origins=settings.cors_origin_list,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED_HEADERS,
+        )
+    config = uvicorn.Config(
+        served,
+        host=settings.host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="on",
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        timeout_keep_alive=60,
+    )
+    server = uvicorn.Server(config)
+    if background is None:
+        await server.serve()
+        return 0 if server.started else 1
+    work = asyncio.ensure_future(background())
+    work.add_done_callback(lambda _: setattr(server, "should_exit", True))
+    await server.serve()
+    failed = work.done() and not work.cancelled()
+    if failed and work.exception() is not None:
+        log.critical("background_work_failed", exc_info=work.exception())
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+    return 1 if failed or not server.started else 0
+
+
+def run(main: Callable[[], Awaitable[int]]) -> int:
+    """Runs a process's main coroutine on the fast event loop."""
+    import uvloop
+
+    return uvloop.run(main())  # type: ignore[arg-type]

@@ -1,0 +1,154 @@
+"""Where the read model lives in Redis: keys, index members and their order.
+
+All keys of one generation begin with ``g<n>:``. Beside them stand only `LIVE` (which generation is read) and the
+channels on which the projector announces what it applied.
+
+Indexes are sorted sets whose scores are all 0: Redis then orders members by their bytes, and a member is a sort key
+followed by the 16 bytes of the id. So a page begins exactly behind a (key, id), ties are ordered by id, and no page
+costs more than another. Every product is in the indexes of one listing: `LISTED` or `DISCONTINUED`.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+from uuid import UUID
+
+from contracts.documents import ProductDisplay
+from contracts.money import to_ticks
+from contracts.text import fold
+
+LIVE: Final = "stockroom:live"
+"""Holds the number of the generation that queries read."""
+
+APPLIED_CHANNEL: Final = "stockroom:applied:"
+"""`APPLIED_CHANNEL` + partition: published in the very script that applies events of the partition."""
+
+Sort = Literal["name", "price", "-price", "-rating", "-created_at"]
+SORTS: Final[tuple[Sort, ...]] = ("name", "price", "-price", "-rating", "-created_at")
+Listing = Literal["listed", "discontinued"]
+LISTED: Final = "listed"
+DISCONTINUED: Final = "discontinued"
+
+ID_BYTES: Final = 16
+_PRICE_DIGITS: Final = 15
+_PRICE_TOP: Final = 10**_PRICE_DIGITS - 1
+_STOCK_DIGITS: Final = 13
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """The keys of one generation of the read model."""
+
+    number: int
+
+    @property
+    def prefix(self) -> str:
+        return f"g{self.number}:"
+
+    @property
+    def complete(self) -> str:
+        """Present while the generation is whole; queries answer 503 without it."""
+        return f"g{self.number}:complete"
+
+    @property
+    def checkpoint(self) -> str:
+        """The position of the log up to which the walk has found everything applied."""
+        return f"g{self.number}:checkpoint"
+
+    def applied(self, partition: int) -> str:
+        """The highest position applied of a partition, and when: ``"<position> <unix seconds>"``."""
+        return f"g{self.number}:applied:{partition}"
+
+    @property
+    def parked(self) -> str:
+        """Hash: partition key → why, since when and which streams it is parked with (JSON)."""
+        return f"g{self.number}:parked"
+
+    def parked_in(self, partition: int) -> str:
+        """How many keys of a partition are parked; absent when none is. A string, so that it comes with an MGET."""
+        return f"g{self.number}:parked:{partition}"
+
+    def version(self, stream_id: str) -> str:
+        """The version up to which a stream was applied."""
+        return f"g{self.number}:version:{stream_id}"
+
+    def product(self, product_id: str) -> str:
+        return f"g{self.number}:product:{product_id}"
+
+    def inventory(self, product_id: str) -> str:
+        return f"g{self.number}:inventory:{product_id}"
+
+    def rating(self, product_id: str, user_id: str) -> str:
+        return f"g{self.number}:rating:{product_id}:{user_id}"
+
+    def sku(self, sku: str) -> str:
+        """Holds the id of the product with this SKU."""
+        return f"g{self.number}:sku:{sku}"
+
+    def products(self, listing: Listing, sort: Sort, category: str | None = None) -> str:
+        """Sorted set of `sort_member`s: all products of a listing, or those of one category."""
+        if category is None:
+            return f"g{self.number}:products:{listing}:{sort}"
+        return f"g{self.number}:products:{listing}:{sort}:{category}"
+
+    def words(self, listing: Listing) -> str:
+        """Sorted set of `word_member`s."""
+        return f"g{self.number}:words:{listing}"
+
+    @property
+    def categories(self) -> str:
+        """Hash: category → how many listed products it has. May hold zeros."""
+        return f"g{self.number}:categories"
+
+    @property
+    def stock(self) -> str:
+        """Sorted set of `stock_member`s: every inventory by what is available."""
+        return f"g{self.number}:stock"
+
+
+def sort_key(sort: Sort, product: ProductDisplay) -> bytes:
+    """The bytes by which a product is ordered; ascending bytes are the order that `sort` asks for."""
+    if sort == "name":
+        # NUL ends the name, so that "Chai" comes before "Chai Tea"; folding removes none, but the contract refuses it.
+        return fold(product.name).encode() + b"\x00"
+    if sort == "price":
+        return price_key(product.price)
+    if sort == "-price":
+        return b"%0*d" % (_PRICE_DIGITS, _PRICE_TOP - to_ticks(product.price))
+    if sort == "-rating":
+        # 5.00 → 500 → "500" complemented; null comes last, behind every rating.
+        return b"999" if product.user_rating is None else b"%03d" % (500 - round(product.user_rating * 100))
+    return descending_time(product.created_at)
+
+
+def price_key(price: str) -> bytes:
+    return b"%0*d" % (_PRICE_DIGITS, to_ticks(price))
+
+
+def descending_time(rfc3339: str) -> bytes:
+    """RFC 3339 in UTC with microseconds, each digit complemented: later times come first."""
+    return rfc3339.translate(_COMPLEMENT).encode()
+
+
+_COMPLEMENT: Final = str.maketrans("0123456789", "9876543210")
+
+
+def sort_member(sort: Sort, product: ProductDisplay) -> bytes:
+    return sort_key(sort, product) + UUID(product.id).bytes
+
+
+def word_member(word: str, product: ProductDisplay) -> bytes:
+    """A word of the product's name or SKU, NUL, then newest first: all products with a word are one range."""
+    return word.encode() + b"\x00" + descending_time(product.created_at) + UUID(product.id).bytes
+
+
+def stock_member(product_id: str, available: int) -> bytes:
+    return stock_key(available) + UUID(product_id).bytes
+
+
+def stock_key(available: int) -> bytes:
+    return b"%0*d" % (_STOCK_DIGITS, available)
+
+
+def member_id(member: bytes) -> str:
+    """The id at the end of any index member."""
+    return str(UUID(bytes=member[-ID_BYTES:]))
