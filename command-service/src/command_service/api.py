@@ -26,7 +26,6 @@ from chassis.http import (
 )
 from chassis.ids import new_id
 from chassis.problems import Problem, ProblemType, body_error, parameter_error
-
 from command_service.decider import Command
 from command_service.envelope import (
     RETRY_AFTER,

@@ -5,12 +5,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from typing import Any, cast
 
-from chassis.health import Health
-from chassis.http import Service
-from chassis.service import create_app, serve
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from chassis.health import Health
+from chassis.http import Service
+from chassis.service import create_app, serve
 from command_service import api, problems
 from command_service.catalog.api import ROUTES as CATALOG_ROUTES
 from command_service.catalog.domain import (

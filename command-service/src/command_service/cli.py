@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from chassis import logging
-from chassis.service import run
 from pydantic import ValidationError
 
+from chassis import logging
+from chassis.service import run
 from command_service import bootstrap
 from command_service.database import ServerUnreachable, SettingRefused, make_engine, until_reachable
 from command_service.importer import ImportRefused, import_products

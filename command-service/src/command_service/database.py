@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import asyncpg
-from chassis import problems
-from chassis.problems import Problem
-from contracts.topology import DEFAULT_PARTITIONS
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from tenacity import AsyncRetrying, RetryError, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
+from chassis import problems
+from chassis.problems import Problem
 from command_service.envelope import RETRY_AFTER
 from command_service.event_store.schema import shop
 from command_service.event_store.store import is_fault
 from command_service.settings import CommandSettings
+from contracts.topology import DEFAULT_PARTITIONS
 
 CONNECT_SECONDS: Final = 5
 STATEMENT_SECONDS: Final = 30
@@ -27,21 +27,14 @@ START_SECONDS: Final = 30
 T = TypeVar("T")
 
 
-def _fault_behind(error: BaseException) -> BaseException | None:
-    """The driver's fault that SQLAlchemy wrapped, if a fault it was."""
-    cause: BaseException | None = error
-    while cause is not None and not is_fault(cause):
-        cause = cause.__cause__
-    return cause
-
-
 @contextmanager
 def unavailable_when_down() -> Iterator[None]:
     """Turns a fault of Postgres, while reading, into the problem that says so (503)."""
     try:
         yield
-    except (OSError, TimeoutError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        if _fault_behind(error) is None:
+    except Exception as error:
+        # No connection of the pool came free: those who have them wait for Postgres.
+        if not (is_fault(error) or isinstance(error, PoolTimeout)):
             raise
         raise Problem(
             problems.UNAVAILABLE, "The event store can't be reached.", headers=((b"retry-after", b"%d" % RETRY_AFTER),)
@@ -66,15 +59,17 @@ class Shop:
 
 def make_engine(settings: CommandSettings, server_settings: dict[str, str] | None = None, **pool: Any) -> AsyncEngine:
     """An engine whose connections give up on a silent server: 5 s to connect, 30 s a statement."""
-    return create_async_engine(
-        settings.sqlalchemy_url,
-        connect_args={
-            "timeout": CONNECT_SECONDS,
-            "command_timeout": STATEMENT_SECONDS,
-            "server_settings": {"application_name": "stockroom", **(server_settings or {})},
-        },
-        **pool,
-    )
+
+    async def connect() -> asyncpg.Connection:
+        return await asyncpg.connect(
+            settings.postgres_url,
+            timeout=CONNECT_SECONDS,
+            command_timeout=STATEMENT_SECONDS,
+            server_settings={"application_name": "stockroom", **(server_settings or {})},
+        )
+
+    # The driver reads the URL, as it does for the relay: so every form of it means the same everywhere.
+    return create_async_engine("postgresql+asyncpg://", async_creator=connect, **pool)
 
 
 async def until_reachable(work: Callable[[], Awaitable[T]]) -> T:
@@ -86,7 +81,7 @@ async def until_reachable(work: Callable[[], Awaitable[T]]) -> T:
     retrying = AsyncRetrying(
         stop=stop_after_delay(START_SECONDS),
         wait=wait_exponential_jitter(initial=0.1, max=2),
-        retry=retry_if_exception(lambda error: _fault_behind(error) is not None),
+        retry=retry_if_exception(is_fault),
     )
     try:
         async for attempt in retrying:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
 from chassis.problems import ProblemType
 from contracts.events import Event
 from contracts.streams import partition_key_of
-from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 S = TypeVar("S")
 C = TypeVar("C", bound="Command")

@@ -4,8 +4,9 @@ import re
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
-from contracts.money import LIMIT, MAX_DECIMALS, format_money
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
+
+from contracts.money import LIMIT, MAX_DECIMALS, format_money
 
 _AMOUNT: Final = re.compile(r"[0-9]{1,11}(\.[0-9]{1,4})?")
 _SMALLEST: Final = Decimal(1).scaleb(-MAX_DECIMALS)

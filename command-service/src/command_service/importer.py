@@ -6,6 +6,7 @@ command, however often it is sent, so that an import can be stopped at any row a
 
 import asyncio
 import csv
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -19,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 REQUIRED: Final = ("sku", "name", "price")
+_MORE: Final = "cells that have no name"
 COLUMNS: Final = ("sku", "name", "description", "price", "category", "stock", "id")
 IN_FLIGHT: Final = 16
 """Rows that are under way at once."""
@@ -26,6 +28,8 @@ IN_FLIGHT: Final = 16
 RETRY_SECONDS: Final = 60
 """Seconds for which a row is tried again while the service can't be reached."""
 
+_PIECES: Final = re.compile(r"[0-9]{1,18}")
+_PROBLEM: Final = "application/problem+json"
 _NAMESPACE: Final = UUID("6f1de5d3-2a55-5cf4-9a5b-6c3f8d2f7b10")
 
 
@@ -37,12 +41,18 @@ class _Unreachable(Exception):
     """The service did not answer, or said that it can't just now."""
 
 
+class _NotStockroom(Exception):
+    """Something else answered at the address."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One product of the file; `line` is where it ends, counted from 1."""
 
     line: int
     values: dict[str, str]
+    fault: str | None = None
+    """Why it can't even be sent: its cells are not those that the first line names."""
 
     def body(self) -> dict[str, Any]:
         """The `AddNewProduct` that the row stands for."""
@@ -53,7 +63,7 @@ class Row:
             "name": values["name"],
             "price": values["price"],
             # What is no number is sent as it is: the service refuses it and says why.
-            "initial_stock": int(stock) if stock.isascii() and stock.isdigit() else stock or 0,
+            "initial_stock": int(stock) if _PIECES.fullmatch(stock) else stock or 0,
         }
         for name in ("sku", "description", "category"):
             if values.get(name):
@@ -82,7 +92,7 @@ def read_rows(file: Path) -> list[Row]:
     """
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
-            return list(_rows(csv.DictReader(lines, restkey="", strict=True)))
+            return list(_rows(csv.DictReader(lines, restkey=_MORE, strict=True)))
     except OSError as error:
         raise ImportRefused(f"{file} can't be read: {error.strerror}.") from None
     except UnicodeDecodeError as error:
@@ -102,7 +112,13 @@ def _rows(reader: "csv.DictReader[str]") -> Iterator[Row]:
             + (f" Not known: {', '.join(unknown)}." if unknown else "")
         )
     for values in reader:
-        yield Row(reader.line_num, {name: (values.get(name) or "") for name in columns})
+        cells = {name: values.get(name) or "" for name in columns}
+        if _MORE in values:
+            yield Row(reader.line_num, cells, "It has more cells than the first line; put text with commas in quotes.")
+        elif None in values.values():
+            yield Row(reader.line_num, cells, "It has fewer cells than the first line.")
+        else:
+            yield Row(reader.line_num, cells)
 
 
 async def import_products(file: Path, url: str, console: Console | None = None) -> list[Refused]:
@@ -111,7 +127,20 @@ async def import_products(file: Path, url: str, console: Console | None = None) 
     Raises:
         ImportRefused: the file can't be read, or the service can't be reached.
     """
-    console = console or Console(stderr=True)
+    try:
+        return await _import(file, url, console or Console(stderr=True))
+    except* _Unreachable as unreachable:
+        refusal = ImportRefused(
+            f"{url} can't be reached ({unreachable.exceptions[0]}). Is the command service running? "
+            "Repeat the import then: what is there already is not done twice."
+        )
+    except* _NotStockroom as other:
+        refusal = ImportRefused(f"{url} is not Stockroom's command API: {other.exceptions[0]}.")
+    # Not in the handlers: there it would come out as a group.
+    raise refusal
+
+
+async def _import(file: Path, url: str, console: Console) -> list[Refused]:
     rows = read_rows(file)
     progress = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
@@ -119,31 +148,25 @@ async def import_products(file: Path, url: str, console: Console | None = None) 
     refused: list[Refused] = []
     with progress:
         task = progress.add_task(f"Importing {file.name}", total=len(rows))
-        async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             waiting = iter(rows)
 
             async def work() -> None:
                 for row in waiting:
-                    why = await _send(client, row)
+                    why = row.fault or await _send(client, f"{url.rstrip('/')}/products", row)
                     if why is not None:
                         refused.append(Refused(row.line, row.values.get("sku") or row.values["name"], why))
                     progress.advance(task)
 
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for _ in range(IN_FLIGHT):
-                        group.create_task(work())
-            except* _Unreachable as unreachable:
-                raise ImportRefused(
-                    f"{url} can't be reached ({unreachable.exceptions[0]}). Is the command service running? "
-                    "Repeat the import then: what is there already is not done twice."
-                ) from None
+            async with asyncio.TaskGroup() as group:
+                for _ in range(IN_FLIGHT):
+                    group.create_task(work())
     refused.sort(key=lambda one: one.line)
     _report(console, rows, refused)
     return refused
 
 
-async def _send(client: httpx.AsyncClient, row: Row) -> str | None:
+async def _send(client: httpx.AsyncClient, products: str, row: Row) -> str | None:
     """Why the row was refused, or None."""
     retrying = AsyncRetrying(
         stop=stop_after_delay(RETRY_SECONDS),
@@ -154,13 +177,17 @@ async def _send(client: httpx.AsyncClient, row: Row) -> str | None:
     async for attempt in retrying:
         with attempt:
             try:
-                response = await client.post("/products", json=row.body(), headers={"Idempotency-Key": row.key()})
+                response = await client.post(products, json=row.body(), headers={"Idempotency-Key": row.key()})
+            except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+                raise _NotStockroom(str(error)) from error
             except httpx.TransportError as error:
                 raise _Unreachable(type(error).__name__) from error
             if response.status_code >= 500:
                 raise _Unreachable(f"status {response.status_code}")
     if response.status_code == 201:
         return None
+    if not response.headers.get("content-type", "").startswith(_PROBLEM):
+        raise _NotStockroom(f"it answered {response.status_code} without a problem document")
     problem = response.json()
     faults = [f"{e.get('pointer', '')[2:]}: {e['detail']}" for e in problem.get("errors", ())]
     return f"{problem['title']}: {'; '.join(faults) or problem['detail']}"

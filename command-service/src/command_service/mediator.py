@@ -7,9 +7,9 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from chassis.logging import bind, get_logger
 from prometheus_client import Counter, Histogram
 
+from chassis.logging import bind, get_logger
 from command_service.envelope import CommandEnvelope, ExecutionFailed, KeyReused, Outcome, Unavailable
 
 log = get_logger(__name__)

@@ -9,7 +9,6 @@ Rejection
 from typing import ClassVar, Final
 
 from chassis.problems import ProblemType
-
 from command_service.decider import Rejection
 
 PRODUCT_NOT_FOUND = ProblemType(

@@ -1,8 +1,9 @@
 """Settings of the command service."""
 
+from pydantic import Field
+
 from chassis.settings import ServiceSettings
 from contracts.topology import MAX_PARTITIONS
-from pydantic import Field
 
 
 class CommandSettings(ServiceSettings):
@@ -21,7 +22,3 @@ class CommandSettings(ServiceSettings):
     fault_retry_seconds: float = Field(
         5.0, gt=0, description="Seconds for which a command is retried while Postgres can't be reached."
     )
-
-    @property
-    def sqlalchemy_url(self) -> str:
-        return self.postgres_url.replace("postgresql://", "postgresql+asyncpg://", 1)

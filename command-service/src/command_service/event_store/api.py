@@ -3,16 +3,16 @@
 import re
 from typing import Any, Final
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from chassis import problems
 from chassis.body import validate_parameters
 from chassis.http import Call, Operation, PathParameter, Reply, ResponseDoc, json_reply
 from chassis.problems import Problem
-from contracts.envelope import RecordedEvent, encode
-from pydantic import BaseModel, ConfigDict, Field
-
 from command_service.database import Shop, unavailable_when_down
 from command_service.event_store.feed import Feed
 from command_service.problems import STREAM_NOT_FOUND
+from contracts.envelope import RecordedEvent, encode
 
 _NDJSON: Final = (b"content-type", b"application/x-ndjson")
 _TEXT: Final = {"type": "string"}

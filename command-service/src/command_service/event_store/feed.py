@@ -7,12 +7,12 @@ not visible now. Whoever remembers "up to here" may do so only there.
 from dataclasses import dataclass
 from typing import Any
 
-from contracts.envelope import Metadata, RecordedEvent, rfc3339
 from sqlalchemy import Row, Select, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from command_service.event_store.locks import DRAWN, LOWEST_MARK
 from command_service.event_store.schema import events
+from contracts.envelope import Metadata, RecordedEvent, rfc3339
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ receipts: Final = Table(
     Column("fingerprint", LargeBinary, nullable=False),
     Column("type", Text, nullable=False),
     Column("status", Text, nullable=False),
-    Column("outcome", JSONB, nullable=False),
+    Column("outcome", JSON, nullable=False),
     Column("submitted_at", DateTime(timezone=True), nullable=False),
     Column("completed_at", DateTime(timezone=True), nullable=False),
 )

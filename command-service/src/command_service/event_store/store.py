@@ -71,7 +71,7 @@ WITH new AS MATERIALIZED (
        SET version = excluded.version, snapshot_version = excluded.snapshot_version, state = excluded.state
 )
 INSERT INTO receipts (command_id, fingerprint, type, status, outcome, submitted_at, completed_at)
-SELECT command_id, fingerprint, type, status, outcome::jsonb, submitted_at, $10
+SELECT command_id, fingerprint, type, status, outcome::json, submitted_at, $10
   FROM unnest($17::text[], $18::bytea[], $19::text[], $20::text[], $21::text[], $22::timestamptz[])
     AS r(command_id, fingerprint, type, status, outcome, submitted_at)
 """
@@ -155,7 +155,8 @@ class Changes:
 
     events: list[NewEvent] = field(default_factory=list)
     claims: dict[str, str] = field(default_factory=dict)
-    snapshots: list[NewSnapshot] = field(default_factory=list)
+    snapshots: dict[str, NewSnapshot] = field(default_factory=dict)
+    """Each stream's last: one statement can't write the same row twice."""
     receipts: list[NewReceipt] = field(default_factory=list)
 
 
@@ -197,7 +198,7 @@ class BatchTransaction:
 
     async def append(self, changes: Changes, recorded_at: datetime) -> None:
         """Writes everything: one round trip."""
-        events, receipts, snapshots = changes.events, changes.receipts, changes.snapshots
+        events, receipts, snapshots = changes.events, changes.receipts, changes.snapshots.values()
         await self._connection.execute(
             _APPEND,
             [e.stream_id for e in events],
@@ -232,12 +233,25 @@ class BatchTransaction:
 
 
 def is_fault(error: BaseException) -> bool:
-    """Whether the server or the way to it failed, rather than the statement: worth another attempt."""
+    """Whether the server or the way to it failed, rather than the statement: worth another attempt.
+
+    What libraries wrapped is looked at as well.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if _is_driver_fault(cause):
+            return True
+        cause = cause.__cause__
+    return False
+
+
+def _is_driver_fault(error: BaseException) -> bool:
     if isinstance(error, asyncpg.PostgresError):
-        code = str(getattr(error, "sqlstate", "") or "")
-        # Connection, rolled back by the server's own doing, resources, operator intervention, system error.
-        return code.startswith(_FAULT_CLASSES)
-    return isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError)
+        return str(getattr(error, "sqlstate", "") or "").startswith(_FAULT_CLASSES)
+    # asyncpg's ValueErrors say that a value can't be sent: the fault of the statement, for ever.
+    return isinstance(error, OSError | asyncpg.InterfaceError) and not isinstance(error, ValueError)
 
 
-_FAULT_CLASSES: Final = ("08", "40", "53300", "57", "58", "25P03")
+# Connection, rolled back by the server's own doing, no connection left, disk full, operator intervention, system error,
+# idle in transaction, and read-only: a server that was demoted to a standby.
+_FAULT_CLASSES: Final = ("08", "40", "53300", "53100", "57", "58", "25P03", "25006")

@@ -7,18 +7,18 @@ from datetime import datetime
 from typing import Any, Final
 
 import orjson
+
 from chassis.logging import get_logger
 from chassis.problems import problem_document
-from contracts import tokens
-from contracts.envelope import Metadata, encode_unplaced, rfc3339
-from contracts.topology import partition_of
-
-from command_service.decider import Rejection, Stream, UseCase
+from command_service.decider import Decision, Rejection, Stream, UseCase
 from command_service.envelope import CommandEnvelope, ExecutionFailed, KeyReused, Outcome
 from command_service.event_store.locks import claim_lock, command_lock, stream_lock
 from command_service.event_store.store import Changes, Loaded, NewEvent, NewReceipt, NewSnapshot
 from command_service.executor.states import BatchStates, Placed, Versioned
 from command_service.problems import NotThere, VersionMismatch
+from contracts import tokens
+from contracts.envelope import Metadata, encode_unplaced, rfc3339
+from contracts.topology import partition_of
 
 log = get_logger(__name__)
 
@@ -102,6 +102,17 @@ class _Receipts:
         return None if stored is None else (stored.fingerprint, Outcome.from_json(stored.outcome))
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What one command came to."""
+
+    outcome: Outcome
+    receipt: NewReceipt
+    placed: list[Placed]
+    events: list[NewEvent]
+    snapshots: dict[str, NewSnapshot]
+
+
 class BatchDecider:
     """Decides one command after the other, each seeing what those before it did."""
 
@@ -123,28 +134,57 @@ class BatchDecider:
             fingerprint, outcome = earlier
             return outcome if fingerprint == envelope.fingerprint else KeyReused()
         try:
-            outcome = self._decide(job)
+            made = self._make(job)
         except Exception as error:
-            # Deciding is pure: what failed concerns this command alone, and nothing of it is kept.
+            # Deciding is pure, and nothing was kept yet: what failed concerns this command alone.
             log.exception("decision_failed", command=envelope.type, command_id=envelope.command_id)
             return ExecutionFailed(str(error))
-        self._receipts.made[envelope.command_id] = (envelope.fingerprint, outcome)
-        self._changes.receipts.append(
-            NewReceipt(
-                envelope.command_id,
-                envelope.fingerprint,
-                envelope.type,
-                outcome.status,
-                outcome.to_json(),
-                envelope.submitted_at,
-            )
-        )
-        return outcome
+        self._keep(job, made)
+        return made.outcome
 
-    def _decide(self, job: Job) -> Outcome:
+    def _make(self, job: Job) -> _Made:
+        """All that can fail of a command, before any of it is kept."""
+        envelope = job.envelope
+        outcome, placed = self._decide(job)
+        metadata = Metadata(
+            command=envelope.type,
+            command_id=envelope.command_id,
+            correlation_id=envelope.correlation_id,
+            causation_id=envelope.causation_id,
+            actor=envelope.actor,
+            traceparent=envelope.traceparent,
+        )
+        metadata_json = orjson.dumps(metadata).decode() if placed else ""
+        receipt = NewReceipt(
+            envelope.command_id,
+            envelope.fingerprint,
+            envelope.type,
+            outcome.status,
+            outcome.to_json(),
+            envelope.submitted_at,
+        )
+        return _Made(
+            outcome,
+            receipt,
+            placed,
+            [self._new_event(one, metadata, metadata_json) for one in placed],
+            {one.stream.id: _snapshot(one) for one in placed if one.after.version % SNAPSHOT_EVERY == 0},
+        )
+
+    def _keep(self, job: Job, made: _Made) -> None:
+        self._states.keep(made.placed)
+        self._receipts.made[job.envelope.command_id] = (job.envelope.fingerprint, made.outcome)
+        self._changes.receipts.append(made.receipt)
+        self._changes.events += made.events
+        self._changes.snapshots |= made.snapshots
+        for claim in job.claims if made.placed else ():
+            self._states.claim(claim, job.target.id)
+            self._changes.claims[claim] = job.target.id
+
+    def _decide(self, job: Job) -> tuple[Outcome, list[Placed]]:
         """404 before 412 before 409: what does not exist has no version, and a stale reader learns that first."""
         refusal: Rejection | None = None
-        placed: list[Placed] = []
+        decision: Decision = ()
         current = self._states.versioned(job.target)
         try:
             decision = job.use_case.decide(job.envelope.command, self._states)
@@ -158,34 +198,16 @@ class BatchDecider:
         ):
             refusal = VersionMismatch(current.version)
         if refusal is not None:
-            return Outcome("rejected", problem=problem_document(refusal.kind, refusal.detail, refusal.members))
-        placed = self._states.apply(decision)
-        self._record(job, placed)
-        return Outcome(
+            return Outcome("rejected", problem=problem_document(refusal.kind, refusal.detail, refusal.members)), []
+        placed = self._states.place(decision)
+        version = max((one.after.version for one in placed if one.stream.id == job.target.id), default=current.version)
+        outcome = Outcome(
             "succeeded",
-            version=self._states.versioned(job.target).version,
-            token=self._token(job, placed),
+            version=version,
+            token=self._token(job.target, version, placed),
             result=job.use_case.result(job.envelope.command),
         )
-
-    def _record(self, job: Job, placed: Sequence[Placed]) -> None:
-        envelope = job.envelope
-        metadata = Metadata(
-            command=envelope.type,
-            command_id=envelope.command_id,
-            correlation_id=envelope.correlation_id,
-            causation_id=envelope.causation_id,
-            actor=envelope.actor,
-            traceparent=envelope.traceparent,
-        )
-        metadata_json = orjson.dumps(metadata).decode() if placed else ""
-        for one in placed:
-            self._changes.events.append(self._new_event(one, metadata, metadata_json))
-            if one.after.version % SNAPSHOT_EVERY == 0:
-                self._changes.snapshots.append(_snapshot(one))
-        for claim in job.claims if placed else ():
-            self._states.claim(claim, job.target.id)
-            self._changes.claims[claim] = job.target.id
+        return outcome, placed
 
     def _new_event(self, placed: Placed, metadata: Metadata, metadata_json: str) -> NewEvent:
         stream, event, version = placed.stream, placed.event, placed.after.version
@@ -205,15 +227,14 @@ class BatchDecider:
             ),
         )
 
-    def _token(self, job: Job, placed: Sequence[Placed]) -> str:
+    def _token(self, target: Stream[Any], version: int, placed: Sequence[Placed]) -> str:
         """Each touched partition's last event; without any event, the target as it is."""
         last: dict[int, tuple[str, int]] = {}
         for one in placed:
             partition = partition_of(one.stream.partition_key, self._partitions)
             last[partition] = (one.stream.id, one.after.version)
         if not placed:
-            version = self._states.versioned(job.target).version
-            last[partition_of(job.target.partition_key, self._partitions)] = (job.target.id, version)
+            last[partition_of(target.partition_key, self._partitions)] = (target.id, version)
         return tokens.encode(last, self._partitions)
 
 

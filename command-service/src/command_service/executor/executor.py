@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import asyncpg
-from chassis.logging import get_logger
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
+from chassis.logging import get_logger
 from command_service.decider import Command, UseCase
 from command_service.envelope import CommandEnvelope, ExecutionFailed, Outcome, Unavailable
 from command_service.event_store.locks import merge

@@ -1,15 +1,16 @@
 """The states that a batch decides on, and the memory of states that spares loading unchanged streams."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import orjson
-from contracts import events as event_contract
-from contracts.events import Event
 
 from command_service.decider import Decision, S, Stream
 from command_service.event_store.store import Loaded
+from contracts import events as event_contract
+from contracts.events import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,8 @@ class BatchStates:
             found = self._states[stream.id] = self._fold(stream)
         return found
 
-    def apply(self, decision: Decision) -> list[Placed]:
-        """Folds a decision's events into the states, all or none, and says which version each event has."""
+    def place(self, decision: Decision) -> list[Placed]:
+        """Which version each of a decision's events will have, and the state after it. Changes nothing."""
         changed: dict[str, Versioned] = {}
         placed = []
         for stream, event in decision:
@@ -87,8 +88,11 @@ class BatchStates:
             after = Versioned(before.version + 1, stream.aggregate.evolve(before.state, event))
             changed[stream.id] = after
             placed.append(Placed(stream, event, after))
-        self._states.update(changed)
         return placed
+
+    def keep(self, placed: Sequence[Placed]) -> None:
+        """From here on the streams are as these events left them."""
+        self._states.update((one.stream.id, one.after) for one in placed)
 
     def claim(self, name: str, owner: str) -> None:
         self._claims[name] = owner

@@ -3,12 +3,13 @@
 import asyncio
 from typing import Final
 
-from chassis.logging import get_logger
 from prometheus_client import Counter
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from chassis.logging import get_logger
+from command_service.event_store.store import is_fault
 from command_service.outbox import metrics
 
 log = get_logger(__name__)
@@ -49,7 +50,9 @@ class Housekeeping:
                 if loop.time() >= next_forget:
                     next_forget = loop.time() + FORGET_SECONDS
                     await self.forget()
-            except (OSError, SQLAlchemyError) as error:
+            except Exception as error:
+                if not (is_fault(error) or isinstance(error, SQLAlchemyError)):
+                    raise
                 log.warning("housekeeping_interrupted", error=type(error).__name__)
             await asyncio.sleep(MEASURE_SECONDS)
 

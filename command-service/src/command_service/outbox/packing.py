@@ -27,12 +27,12 @@ def pack(rows: Sequence[Row]) -> list[Package]:
     """The rows in their order, up to 100 events or 256 KiB a message; a larger event goes alone."""
     packages: list[Package] = []
     waiting: list[Row] = []
-    size = 0
+    size = 1  # the brackets; each event brings one comma, but for the first
     for row in rows:
         length = len(row.message.encode()) + 1
         if waiting and (len(waiting) == MAX_EVENTS_PER_MESSAGE or size + length > MAX_MESSAGE_BYTES):
             packages.append(_package(waiting))
-            waiting, size = [], 0
+            waiting, size = [], 1
         waiting.append(row)
         size += length
     if waiting:

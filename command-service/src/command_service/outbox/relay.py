@@ -12,14 +12,14 @@ from typing import Final
 import aio_pika
 import asyncpg
 from aio_pika.abc import AbstractExchange, DeliveryMode
+
 from chassis import broker
 from chassis.logging import get_logger
-from contracts.topology import CONTENT_TYPE_EVENTS, EVENTS_EXCHANGE, routing_key
-
 from command_service.event_store.locks import lock_key, partition_lock
 from command_service.outbox import metrics
 from command_service.outbox.packing import Package, Row, pack
 from command_service.outbox.wake_up import CHANNEL
+from contracts.topology import CONTENT_TYPE_EVENTS, EVENTS_EXCHANGE, routing_key
 
 log = get_logger(__name__)
 

@@ -8,8 +8,8 @@ import asyncio
 from typing import Final
 
 import asyncpg
-from chassis.logging import get_logger
 
+from chassis.logging import get_logger
 from command_service.event_store.store import is_fault
 
 log = get_logger(__name__)

@@ -5,8 +5,11 @@ exactly is wrong with it and where. Numbers with a fraction become `Decimal`; no
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from decimal import Decimal
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 import jiter
 from pydantic import BaseModel, ValidationError
@@ -17,6 +20,12 @@ M = TypeVar("M", bound=BaseModel)
 
 MAX_ERRORS = 20
 """So many faults are listed; a body can be made to have any number."""
+
+_MAX_DIGITS: Final = 4300
+"""Python's own limit for reading an integer, which the strict parser keeps for every number."""
+
+_UNQUOTED: Final = "~!$&'()*+,;=:@?"
+"""What RFC 3986 lets stand in a fragment, beside letters, digits and ``-._``."""
 
 
 def parse_json(raw: bytes) -> Any:
@@ -76,8 +85,9 @@ def invalid(errors: list[dict[str, str]]) -> Problem:
 
 
 def pointer(location: tuple[int | str, ...], prefix: str = "#") -> str:
-    """A JSON pointer (RFC 6901): ``("lines", 0, "quantity")`` → ``#/lines/0/quantity``."""
-    return prefix + "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in location)
+    """A JSON pointer as a URI fragment (RFC 6901): ``("lines", 0, "quantity")`` → ``#/lines/0/quantity``."""
+    escaped = (str(part).replace("~", "~0").replace("/", "~1") for part in location)
+    return prefix + "".join(f"/{quote(part, safe=_UNQUOTED, errors='replace')}" for part in escaped)
 
 
 def _say(fault: Mapping[str, Any]) -> str:
@@ -95,21 +105,40 @@ def _diagnose(raw: bytes, refusal: str) -> Problem:
         return _not_json(f"The body is not UTF-8: byte {error.start} can't be decoded.", "#")
     if text.startswith("\ufeff"):
         return _not_json("The body begins with a byte order mark; leave it out.", "#")
-    faults: list[tuple[str, str]] = []
+    if refusal.startswith("recursion limit"):
+        return _not_json("The body is nested too deeply.", "#")
     try:
-        document = json.loads(text, object_pairs_hook=lambda pairs: _pairs(pairs, faults), parse_constant=_Constant)
+        return _look_again(text, refusal)
     except RecursionError:
         return _not_json("The body is nested too deeply.", "#")
+
+
+def _look_again(text: str, refusal: str) -> Problem:
+    """The fault by a lenient parser, which reads more than JSON and marks what it should not have read."""
+    repeated: list[tuple[dict[str, Any], str]] = []
+    try:
+        document = json.loads(
+            text,
+            object_pairs_hook=lambda pairs: _pairs(pairs, repeated),
+            parse_constant=_Constant,
+            parse_int=_number,
+            parse_float=_number,
+        )
     except ValueError:
         return _not_json(f"The body is not JSON: {refusal}.", "#")
     place = _find(document, lambda value: isinstance(value, _Constant))
     if place is not None:
         return _not_json("NaN and Infinity are not JSON numbers.", place)
-    if faults:
-        return _not_json(*faults[0])
+    if repeated:
+        owner, name = repeated[0]
+        place = _find(document, lambda value: value is owner) or "#"
+        return _not_json(f"The field {name!r} is given more than once.", place + pointer((name,), ""))
     place = _find(document, lambda value: isinstance(value, str) and not _is_text(value))
     if place is not None:
         return invalid([body_error(place, "The text has a lone surrogate, which stands for no character.")])
+    place = _find(document, lambda value: isinstance(value, _EndlessNumber))
+    if place is not None:
+        return invalid([body_error(place, "The number has more digits, or a greater exponent, than can be read.")])
     return _not_json(f"The body is not JSON that can be read here: {refusal}.", "#")
 
 
@@ -121,12 +150,22 @@ class _Constant(str):
     """NaN, Infinity or -Infinity, which the lenient parser reads."""
 
 
-def _pairs(pairs: list[tuple[str, Any]], faults: list[tuple[str, str]]) -> dict[str, Any]:
+class _EndlessNumber:
+    """A number beyond what `int` and `Decimal` read."""
+
+
+def _number(digits: str) -> object:
+    try:
+        return Decimal(digits) if len(digits) <= _MAX_DIGITS else _EndlessNumber()
+    except ArithmeticError:
+        return _EndlessNumber()
+
+
+def _pairs(pairs: list[tuple[str, Any]], repeated: list[tuple[dict[str, Any], str]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        faults.append((f"The field {twice!r} is given more than once.", pointer((twice,))))
+        name = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+        repeated.append((document, name))
     return document
 
 
@@ -147,7 +186,7 @@ def _find(value: Any, fits: Any, place: str = "#") -> str | None:
     elif isinstance(value, list):
         members = list(enumerate(value))
     for key, member in members:
-        if isinstance(key, str) and not _is_text(key):
+        if fits(key):
             return place
         found = _find(member, fits, place + pointer((key,), ""))
         if found is not None:

@@ -17,7 +17,7 @@ from fastapi import FastAPI, Request, Response
 from prometheus_client import Histogram
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from chassis import problems
 from chassis.body import invalid, parse_json
@@ -113,13 +113,13 @@ class Call:
         """The whole body.
 
         Raises:
-            Problem: 413 when it has more than `limit` bytes.
+            Problem: 413 when it has more than `limit` bytes, 400 when the client left in its middle.
         """
         declared = self.header(b"content-length")
-        if declared is not None and declared.isdigit() and int(declared) > limit:
+        if declared is not None and declared.isdecimal() and int(declared) > limit:
             await self._drain(0)
             raise _too_large(limit)
-        message = await self._receive()
+        message = await self._next()
         chunk: bytes = message.get("body", b"")
         if not message.get("more_body", False) and len(chunk) <= limit:
             return chunk
@@ -128,12 +128,19 @@ class Call:
             if size > limit:
                 await self._drain(size)
                 raise _too_large(limit)
-            message = await self._receive()
+            message = await self._next()
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
         if size > limit:
             raise _too_large(limit)
         return b"".join(chunks)
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            # What has come so far may look whole; nobody may act on it.
+            raise Problem(problems.BAD_REQUEST, "The request ended before its body did.")
+        return message
 
     async def _drain(self, size: int) -> None:
         while size <= _DRAIN:

@@ -21,7 +21,7 @@ def bind(name: str, value: str | None) -> None:
 
 def get_logger(name: str) -> Any:
     """A logger with ``info("event_name", key=value)`` and its like."""
-    return structlog.stdlib.get_logger(name)
+    return structlog.get_logger(name)
 
 
 def configure(service: str, level: str = "info") -> None:
@@ -41,7 +41,8 @@ def configure(service: str, level: str = "info") -> None:
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.stdlib.BoundLogger,
+        # Below the level a call costs nothing: it is not even looked at.
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )

@@ -153,11 +153,35 @@ def decode(document: dict[str, Any]) -> RecordedEvent:
                 effective_at=document["time"] if document["time"] != document["recordedtime"] else None,
             ),
         )
+        _check_types(document, event)
     except (KeyError, TypeError, ValueError) as error:
         raise UnreadableMessage(f"not an event of Stockroom: {type(error).__name__} {error}") from None
-    if not (isinstance(event.version, int) and isinstance(event.data, dict) and isinstance(event.stream_id, str)):
-        raise UnreadableMessage("not an event of Stockroom: streamversion, data or subject has the wrong type")
     return event
+
+
+def _check_types(document: dict[str, Any], event: RecordedEvent) -> None:
+    metadata = event.metadata
+    # Joining refuses, in one step, whatever is no text.
+    "".join(
+        (
+            document["sequence"],
+            event.stream_id,
+            event.partition_key,
+            event.type,
+            event.time,
+            event.recorded_at,
+            metadata.command,
+            metadata.command_id,
+            metadata.correlation_id,
+            metadata.causation_id,
+            metadata.actor or "",
+            metadata.traceparent or "",
+        )
+    )
+    if not (type(event.version) is type(event.schema_version) is int and event.version >= 1):
+        raise TypeError("streamversion or schemaversion is no version")
+    if not isinstance(event.data, dict):
+        raise TypeError("data is no object")
 
 
 def decode_batch(body: bytes) -> list[RecordedEvent]:

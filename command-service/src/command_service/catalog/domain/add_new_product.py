@@ -1,11 +1,10 @@
 """Add a product to the shop, with its first stock."""
 
-from contracts.events import InventoryOpened, ProductAdded
-from contracts.streams import inventory_stream
-
 from command_service.decider import Aggregate, Command, Decision, States, Stream, UseCase
 from command_service.fields import Category, Count, Description, Money, Name, Sku, Uuid
 from command_service.problems import ProductExists, SkuTaken
+from contracts.events import InventoryOpened, ProductAdded
+from contracts.streams import inventory_stream
 
 from .product import product
 

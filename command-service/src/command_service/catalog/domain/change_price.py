@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable
 
-from contracts.events import PriceChanged
-
 from command_service.decider import Command, on_stream
 from command_service.fields import Money, Uuid
+from contracts.events import PriceChanged
 
 from .product import ProductState, existing, product
 

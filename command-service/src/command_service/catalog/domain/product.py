@@ -3,6 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import assert_never
 
+from pydantic import TypeAdapter
+
+from command_service.decider import Aggregate, Stream
+from command_service.problems import ProductNotFound
 from contracts.events import (
     PriceChanged,
     ProductAdded,
@@ -12,10 +16,6 @@ from contracts.events import (
     ProductRelisted,
 )
 from contracts.streams import product_stream
-from pydantic import TypeAdapter
-
-from command_service.decider import Aggregate, Stream
-from command_service.problems import ProductNotFound
 
 
 @dataclass(frozen=True, slots=True)

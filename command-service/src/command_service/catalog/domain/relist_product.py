@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable
 
-from contracts.events import ProductRelisted
-
 from command_service.decider import Command, on_stream
 from command_service.fields import Uuid
+from contracts.events import ProductRelisted
 
 from .product import ProductState, existing, product
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import Self
 
-from contracts.events import ProductDetailsUpdated
 from pydantic import model_validator
 
 from command_service.decider import Command, on_stream
 from command_service.fields import Category, Description, Name, Uuid
+from contracts.events import ProductDetailsUpdated
 
 from .product import ProductState, existing, product
 

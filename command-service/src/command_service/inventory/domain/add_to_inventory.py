@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable
 
-from contracts.events import StockAdded
-
 from command_service.decider import Command, on_stream
 from command_service.fields import Pieces, Reason, Uuid
+from contracts.events import StockAdded
 
 from .inventory import InventoryState, existing, inventory
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable
 
-from contracts.events import ItemsShipped
-
 from command_service.decider import Command, on_stream
 from command_service.fields import Pieces, Uuid
 from command_service.problems import InsufficientStock
+from contracts.events import ItemsShipped
 
 from .inventory import InventoryState, existing, inventory
 

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from contracts.events import InventoryEvent, InventoryOpened, ItemsShipped, StockAdded, StockRecounted
-from contracts.streams import inventory_stream
 from pydantic import TypeAdapter
 
 from command_service.decider import Aggregate, Stream
 from command_service.problems import ProductNotFound
+from contracts.events import InventoryEvent, InventoryOpened, ItemsShipped, StockAdded, StockRecounted
+from contracts.streams import inventory_stream
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable
 
-from contracts.events import StockRecounted
-
 from command_service.decider import Command, on_stream
 from command_service.fields import Count, Reason, Uuid
+from contracts.events import StockRecounted
 
 from .inventory import InventoryState, existing, inventory
 

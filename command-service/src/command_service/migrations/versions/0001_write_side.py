@@ -46,13 +46,14 @@ _STATEMENTS = (
         PRIMARY KEY (partition, seq)
     ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000)
     """,
+    # Not jsonb: the first outcome is answered again in the very same bytes.
     """
     CREATE TABLE receipts (
         command_id   text PRIMARY KEY,
         fingerprint  bytea NOT NULL,
         type         text NOT NULL,
         status       text NOT NULL,
-        outcome      jsonb NOT NULL,
+        outcome      json NOT NULL,
         submitted_at timestamptz NOT NULL,
         completed_at timestamptz NOT NULL
     )

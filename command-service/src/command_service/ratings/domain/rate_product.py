@@ -1,11 +1,10 @@
 """A user rates a product, or changes their mind."""
 
-from contracts.events import ProductRated
-from contracts.streams import product_stream
-
 from command_service.decider import Aggregate, Command, Decision, States, Stream, UseCase
 from command_service.fields import Stars, UserId, Uuid
 from command_service.problems import ProductNotFound
+from contracts.events import ProductRated
+from contracts.streams import product_stream
 
 from .rating import rating
 

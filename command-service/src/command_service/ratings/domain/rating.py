@@ -2,11 +2,11 @@
 
 from typing import assert_never
 
-from contracts.events import ProductRated, RatingEvent, RatingWithdrawn
-from contracts.streams import rating_stream
 from pydantic import TypeAdapter
 
 from command_service.decider import Aggregate, Stream
+from contracts.events import ProductRated, RatingEvent, RatingWithdrawn
+from contracts.streams import rating_stream
 
 RatingState = int | None
 """1–5; None: never rated, or withdrawn."""

@@ -1,11 +1,10 @@
 """A user takes their rating back."""
 
-from contracts.events import RatingWithdrawn
-from contracts.streams import product_stream
-
 from command_service.decider import Aggregate, Command, Decision, States, Stream, UseCase
 from command_service.fields import UserId, Uuid
 from command_service.problems import ProductNotFound
+from contracts.events import RatingWithdrawn
+from contracts.streams import product_stream
 
 from .rating import rating
 

@@ -1,0 +1,1 @@
+"""Runs the whole system on one machine, and gives the tests servers of their own."""

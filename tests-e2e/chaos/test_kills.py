@@ -1,0 +1,158 @@
+"""SIGKILL at the worst instructions, and a restart of each server: afterwards the read model equals the log."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from conftest import MakeSystem
+from shop_model import wait_until_level, whole_log
+from system import System, wait_for
+
+HERE = Path(__file__).parent
+
+
+def killed_at(point: str) -> list[str]:
+    """A command line that runs one of our processes and kills it at `point`."""
+    return [sys.executable, str(HERE / "killed_at.py"), point]
+
+
+def write_some(system: System, count: int, prefix: str) -> None:
+    for n in range(count):
+        path = system.add_product(name=f"{prefix} {n}", initial_stock=n).headers["location"]
+        rated = system.command.put(f"{path}/ratings/ann", json={"rating": n % 5 + 1})
+        changed = system.command.post(f"{path}/price-changes", json={"price": f"{n}.25"})
+        assert (rated.status_code, changed.status_code) == (204, 204)
+
+
+def test_a_relay_killed_between_publish_and_delete_loses_and_doubles_nothing(make_system: MakeSystem) -> None:
+    system, _ = make_system()
+    write_some(system, 5, "before")
+    system.relay.kill()
+    system.relay.start(ready=False, command=killed_at("relay-after-publish"))
+    write_some(system, 5, "during")
+    system.relay.wait_killed()
+
+    system.relay.start()
+
+    wait_until_level(system)
+    wait_for("the outbox is empty", lambda: system.relay.metric("stockroom_outbox_depth") == 0)
+
+
+def test_a_projector_killed_between_apply_and_acknowledge_applies_once(make_system: MakeSystem) -> None:
+    system, _ = make_system()
+    write_some(system, 5, "before")
+    system.projector.kill()
+    system.projector.start(ready=False, command=killed_at("projector-after-apply"))
+    write_some(system, 5, "during")
+    system.projector.wait_killed()
+
+    system.projector.start()
+
+    wait_until_level(system)
+
+
+def test_an_api_killed_between_commit_and_answer_did_it_once(make_system: MakeSystem) -> None:
+    system, _ = make_system()
+    system.api.kill()
+    system.api.start(ready=False, command=killed_at("api-after-commit"))
+    wait_for("the api answers", lambda: _answers(system))
+    body, headers = {"name": "Once", "price": "1", "initial_stock": 3}, {"Idempotency-Key": "the-only-one"}
+    with pytest.raises(httpx.TransportError):
+        system.command.post("/products", json=body, headers=headers)
+    system.api.wait_killed()
+
+    system.api.start()
+    again = system.command.post("/products", json=body, headers=headers)
+
+    assert again.status_code == 201
+    added = [event for event in whole_log(system.command) if event["type"] == "ProductAdded"]
+    assert [event["partitionkey"] for event in added] == [again.json()["id"]]
+    wait_until_level(system)
+
+
+def _answers(system: System) -> bool:
+    try:
+        return system.command.get("/health/live").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.parametrize("server", ["postgres", "rabbitmq", "redis"])
+def test_after_a_servers_restart_the_read_model_equals_the_log(make_system: MakeSystem, server: str) -> None:
+    system, servers = make_system()
+    write_some(system, 5, "before")
+    target: Any = getattr(servers, server)
+
+    target.kill()
+    if server != "postgres":
+        write_some(system, 5, "meanwhile")
+    target.start()
+    wait_for("commands are taken", lambda: _takes_commands(system))
+    write_some(system, 5, "after")
+
+    wait_until_level(system)
+    for process in system.processes:
+        assert process.is_running(), process.tail()
+
+
+def _takes_commands(system: System) -> bool:
+    return system.command.post("/products", json={"name": "Ready", "price": "1"}).status_code == 201
+
+
+def test_a_flushed_redis_is_brought_level_without_help(make_system: MakeSystem) -> None:
+    system, servers = make_system()
+    write_some(system, 5, "before")
+    wait_until_level(system)
+
+    servers.redis.empty()
+
+    wait_until_level(system)
+
+
+def test_without_redis_queries_say_unavailable_and_commands_go_on(make_system: MakeSystem) -> None:
+    system, servers = make_system()
+    path = system.add_product().headers["location"]
+    servers.redis.kill()
+
+    assert system.command.post(f"{path}/price-changes", json={"price": "2"}).status_code == 204
+    down = system.query.get(path)
+    assert (down.status_code, down.headers["content-type"]) == (503, "application/problem+json")
+
+    servers.redis.start()
+    wait_until_level(system)
+
+
+def test_without_postgres_reads_go_on_and_commands_say_unavailable(make_system: MakeSystem) -> None:
+    system, servers = make_system()
+    added = system.add_product()
+    assert system.read(added.headers["location"], added.headers["consistency-token"]).status_code == 200
+    servers.postgres.kill()
+
+    assert system.query.get(added.headers["location"]).status_code == 200
+    refused = system.command.post("/products", json={"name": "No", "price": "1"})
+    assert (refused.status_code, refused.headers["content-type"]) == (503, "application/problem+json")
+    assert refused.headers["retry-after"]
+
+    servers.postgres.start()
+    wait_for("commands are taken", lambda: _takes_commands(system))
+    wait_until_level(system)
+
+
+def test_a_lost_projector_makes_tokens_wait_and_never_lie(make_system: MakeSystem) -> None:
+    system, _ = make_system()
+    added = system.add_product(price="1")
+    path = added.headers["location"]
+    system.read(path, added.headers["consistency-token"])
+    system.projector.kill()
+    changed = system.command.post(f"{path}/price-changes", json={"price": "2"})
+    token = changed.headers["consistency-token"]
+
+    behind = system.read(path, token, wait=1)
+    assert (behind.status_code, behind.json()["type"]) == (503, "/problems/read-model-behind")
+    assert system.query.get(path).json()["price"] == "1.00"
+
+    system.projector.start()
+    assert system.read(path, token).json()["price"] == "2.00"

@@ -1,0 +1,154 @@
+"""The whole system as processes, for journeys and faults: what `make run` starts, under a test's control."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import httpx
+
+T = TypeVar("T")
+
+READY_SECONDS: Final = 60
+QUIET_SECONDS: Final = 60
+
+
+def wait_for(what: str, condition: Callable[[], T], seconds: float = READY_SECONDS) -> T:
+    """The condition's first truthy value; fails the test when there is none before the deadline."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {seconds:.0f} seconds, last seen {value!r}")
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def program(name: str) -> str:
+    return str(Path(sys.executable).parent / name)
+
+
+class Process:
+    """One of ours: it can be started, killed and started again, on the same port."""
+
+    def __init__(self, name: str, command: Sequence[str], port: int, environment: Mapping[str, str], log: Path) -> None:
+        self.name = name
+        self.command = list(command)
+        self.url = f"http://127.0.0.1:{port}"
+        self._environment = dict(environment)
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, ready: bool = True, command: Sequence[str] | None = None) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                list(command or self.command), env=self._environment, stdout=log, stderr=subprocess.STDOUT
+            )
+        if ready:
+            wait_for(f"{self.name} ready", self.is_ready)
+
+    def is_ready(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"{self.name} ended by itself:\n{self.tail()}"
+        try:
+            return httpx.get(f"{self.url}/health/ready", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def wait_killed(self) -> None:
+        """Until the process has ended by SIGKILL, as it was told to do at some instruction."""
+        assert self._process is not None
+        assert self._process.wait(READY_SECONDS) == -signal.SIGKILL, self.tail()
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def stop(self) -> int:
+        """Ends it as an operator would; returns its exit code."""
+        assert self._process is not None
+        self._process.terminate()
+        return self._process.wait(30)
+
+    def tail(self) -> str:
+        return self._log.read_text(errors="replace")[-4000:]
+
+    def metric(self, name: str) -> float:
+        """The sum of a metric over its labels."""
+        lines = httpx.get(f"{self.url}/metrics", timeout=5).text.splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.split("{")[0].split(" ")[0] == name)
+
+
+class System:
+    """All processes against three servers; `command` and `query` are clients of its two APIs."""
+
+    def __init__(self, servers: Mapping[str, str], folder: Path) -> None:
+        self.folder = folder
+        self._ports = {name: free_port() for name in ("command", "query", "projector", "relay")}
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("STOCKROOM_")},
+            **servers,
+            **{f"STOCKROOM_{name.upper()}_PORT": str(port) for name, port in self._ports.items()},
+            "STOCKROOM_COMMAND_URL": f"http://127.0.0.1:{self._ports['command']}",
+            "PYTHONUNBUFFERED": "1",
+        }
+        self.api = self._process("api", [program("command-service"), "api"], self._ports["command"])
+        self.relay = self._process("relay", [program("command-service"), "relay"], self._ports["relay"])
+        self.projector = self._process("projector", [program("projector")], self._ports["projector"])
+        self.queries = self._process("query", [program("query-service")], self._ports["query"])
+        self.processes = [self.api, self.relay, self.projector, self.queries]
+        self.command = httpx.Client(base_url=self.api.url, timeout=40)
+        self.query = httpx.Client(base_url=self.queries.url, timeout=40)
+
+    def _process(self, name: str, command: Sequence[str], port: int) -> Process:
+        return Process(name, command, port, self.environment, self.folder / f"{name}.log")
+
+    def second_api(self) -> Process:
+        """Another api process on the same log."""
+        port = free_port()
+        environment = {**self.environment, "STOCKROOM_COMMAND_PORT": str(port)}
+        process = Process("api-2", [program("command-service"), "api"], port, environment, self.folder / "api-2.log")
+        self.processes.append(process)
+        process.start()
+        return process
+
+    def start(self) -> None:
+        migrate = [program("command-service"), "migrate"]
+        subprocess.run(migrate, env=self.environment, check=True, stdout=subprocess.DEVNULL)
+        for process in self.processes:
+            process.start(ready=False)
+        for process in self.processes:
+            wait_for(f"{process.name} ready", process.is_ready)
+
+    def stop(self) -> None:
+        self.command.close()
+        self.query.close()
+        for process in self.processes:
+            if process.is_running():
+                process.kill()
+
+    def add_product(self, **fields: Any) -> httpx.Response:
+        response = self.command.post("/products", json={"name": "A product", "price": "1.00", **fields})
+        assert response.status_code == 201, response.text
+        return response
+
+    def read(self, path: str, token: str | None = None, wait: int = 30, **parameters: Any) -> httpx.Response:
+        """A query that has seen the write behind `token`."""
+        headers = {"Consistency-Token": token, "Prefer": f"wait={wait}"} if token else {}
+        return self.query.get(path, params=parameters, headers=headers)

@@ -1,0 +1,85 @@
+"""Many clients at once: what each may rely on."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from system import System
+
+
+def together(clients: int, work: Callable[[int], Any]) -> list[Any]:
+    """`work(n)` for every client, all beginning at the same moment."""
+    barrier = threading.Barrier(clients)
+
+    def begin(number: int) -> Any:
+        barrier.wait()
+        return work(number)
+
+    with ThreadPoolExecutor(clients) as pool:
+        return list(pool.map(begin, range(clients)))
+
+
+def test_clients_always_read_their_own_writes_in_documents_lists_and_searches(shop: System) -> None:
+    rounds = 6
+
+    def client(number: int) -> list[str]:
+        stale: list[str] = []
+        mine = f"ryw{number}x{uuid4().hex}"
+        with httpx.Client(timeout=60) as http:
+            added = http.post(f"{shop.api.url}/products", json={"name": mine, "price": "1", "category": mine})
+            product_id = added.json()["id"]
+            for n in range(rounds):
+                price = f"{n + 2}.00"
+                changed = http.post(f"{shop.api.url}/products/{product_id}/price-changes", json={"price": price})
+                headers = {"Consistency-Token": changed.headers["consistency-token"], "Prefer": "wait=30"}
+                base = shop.queries.url
+                document = http.get(f"{base}/products/{product_id}", headers=headers)
+                listed = http.get(f"{base}/products", params={"category": mine, "sort": "price"}, headers=headers)
+                found = http.get(f"{base}/products", params={"search": mine}, headers=headers)
+                for answer in (document, listed, found):
+                    assert answer.status_code == 200, answer.text
+                seen = [document.json()["price"], *(i["price"] for a in (listed, found) for i in a.json()["items"])]
+                if seen != [price] * 3:
+                    stale.append(f"wrote {price}, saw {seen}")
+        return stale
+
+    assert [s for stale in together(32, client) for s in stale] == []
+
+
+def test_changes_of_one_stock_through_two_apis_all_happen_once(shop: System) -> None:
+    product_id = shop.add_product(initial_stock=40).json()["id"]
+    urls = [shop.api.url, shop.second_api().url]
+    changes = 15
+
+    def client(number: int) -> list[tuple[str, str, int]]:
+        accepted = []
+        with httpx.Client(base_url=urls[number % 2], timeout=60) as http:
+            for n in range(changes):
+                action = "shipments" if (number + n) % 2 else "additions"
+                key = f"{product_id}-{number}-{n}"
+                response = http.post(
+                    f"/inventory/{product_id}/{action}", json={"quantity": 3}, headers={"Idempotency-Key": key}
+                )
+                assert response.status_code in (204, 409), response.text
+                if response.status_code == 204:
+                    accepted.append((key, action, 3))
+        return accepted
+
+    accepted = [change for client_changes in together(8, client) for change in client_changes]
+
+    events = _stream(shop, f"inventory-{product_id}")[1:]
+    assert sorted(e["commandid"] for e in events) == sorted(key for key, _, _ in accepted)
+    assert [e["streamversion"] for e in events] == list(range(2, len(accepted) + 2))
+    expected = 40 + sum(quantity if action == "additions" else -quantity for _, action, quantity in accepted)
+    token = shop.command.patch(f"/products/{product_id}", json={"name": "Last"}).headers["consistency-token"]
+    assert shop.read(f"/inventory/{product_id}", token).json()["current_stock"] == expected >= 0
+
+
+def _stream(shop: System, stream_id: str) -> list[dict[str, Any]]:
+    import json
+
+    return [json.loads(line) for line in shop.command.get(f"/streams/{stream_id}/events").text.splitlines()]
