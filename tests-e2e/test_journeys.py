@@ -43,7 +43,8 @@ def test_a_users_new_rating_replaces_the_old_one(shop: System) -> None:
 
 
 def test_stock_moves_and_out_of_stock_turns(shop: System) -> None:
-    product_id = shop.add_product().json()["id"]
+    added = shop.add_product()
+    product_id = added.json()["id"]
     inventory = f"/inventory/{product_id}"
 
     def after(action: str, **body: Any) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def test_stock_moves_and_out_of_stock_turns(shop: System) -> None:
         assert response.headers["etag"] == f'"{stock["version"]}"'
         return dict(product)
 
-    assert shop.read(f"/products/{product_id}").json()["is_out_of_stock"]
+    assert shop.read(f"/products/{product_id}", added.headers["consistency-token"]).json()["is_out_of_stock"]
     assert after("additions", quantity=5, reason="delivery")["available"] == 5
     assert after("recounts", counted_quantity=3)["available"] == 3
     assert after("shipments", quantity=3)["is_out_of_stock"]

@@ -113,7 +113,7 @@ def drain(table: Table, system: System) -> None:
         f"relay, a backlog of {BACKLOG:,}", _drained(system.relay, "stockroom_events_published_total"), "events/s"
     )
     system.projector.start(ready=False)
-    table.add("projector, the same backlog", _drained(system.projector, "stockroom_events_applied_total"), "events/s")
+    table.add("projector, the same backlog", _drained(system.projector, "stockroom_projector_events_applied_total"), "events/s")
 
 
 def _outbox(system: System) -> float:
@@ -121,7 +121,7 @@ def _outbox(system: System) -> float:
 
 
 def _lag(system: System) -> float:
-    return system.projector.metric("stockroom_projection_lag_events")
+    return system.projector.metric("stockroom_projector_lag_events")
 
 
 def _drained(process: Process, counter: str) -> float:
