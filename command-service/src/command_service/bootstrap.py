@@ -83,16 +83,17 @@ async def make_api(settings: CommandSettings) -> Service:
         retry_seconds=settings.fault_retry_seconds,
     )
     mediator = Mediator(BEHAVIOURS, executor.execute)
+    tasks = Tasks(executor.run, wake_up.run)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(engine.dispose)
             stack.push_async_callback(writing.dispose)
-            await stack.enter_async_context(Tasks(executor.run, wake_up.run))
+            await stack.enter_async_context(tasks)
             yield
 
-    return create_app(
+    app = create_app(
         title="Stockroom commands",
         description="Change the shop. Read it on the query service; `Consistency-Token` lets a query see your write.",
         version=version("stockroom-command-service"),
@@ -104,11 +105,15 @@ async def make_api(settings: CommandSettings) -> Service:
         problem_types=problems.ALL,
         lifespan=lifespan,
     )
+    app.state.tasks = tasks
+    return app
 
 
 async def run_api(settings: CommandSettings) -> int:
     """The process `command-service api`."""
-    return await serve(await make_api(settings), settings, settings.command_port)
+    app = await make_api(settings)
+    code = await serve(app, settings, settings.command_port)
+    return 1 if app.state.tasks.failed else code
 
 
 async def run_relay(settings: CommandSettings) -> int:

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from tenacity import AsyncRetrying, RetryError, retry_if_exception, stop_after_delay, wait_exponential_jitter
+from tenacity import AsyncRetrying, RetryError, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from chassis import problems
 from chassis.problems import Problem
@@ -80,7 +80,7 @@ async def until_reachable(work: Callable[[], Awaitable[T]]) -> T:
     """
     retrying = AsyncRetrying(
         stop=stop_after_delay(START_SECONDS),
-        wait=wait_exponential_jitter(initial=0.1, max=2),
+        wait=wait_random_exponential(multiplier=0.2, max=2),
         retry=retry_if_exception(is_fault),
     )
     try:

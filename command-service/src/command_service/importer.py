@@ -17,7 +17,7 @@ from uuid import UUID, uuid5
 import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 REQUIRED: Final = ("sku", "name", "price")
 _MORE: Final = "cells that have no name"
@@ -170,7 +170,7 @@ async def _send(client: httpx.AsyncClient, products: str, row: Row) -> str | Non
     """Why the row was refused, or None."""
     retrying = AsyncRetrying(
         stop=stop_after_delay(RETRY_SECONDS),
-        wait=wait_exponential_jitter(initial=0.1, max=5),
+        wait=wait_random_exponential(multiplier=0.2, max=5),
         retry=retry_if_exception_type(_Unreachable),
         reraise=True,
     )

@@ -5,6 +5,7 @@ A command passes through the behaviours, in the order of the list that `bootstra
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
 from typing import Final
 
 from prometheus_client import Counter, Histogram
@@ -53,6 +54,16 @@ async def tracing(envelope: CommandEnvelope, following: Next) -> Outcome:
     return await following(envelope)
 
 
+@cache
+def _counted(command: str, outcome: str) -> Counter:
+    return COMMANDS.labels(command, outcome)
+
+
+@cache
+def _timed(command: str) -> Histogram:
+    return COMMAND_SECONDS.labels(command)
+
+
 async def measuring(envelope: CommandEnvelope, following: Next) -> Outcome:
     """Counts commands by type and outcome, and how long they take."""
     started = time.perf_counter()
@@ -68,8 +79,8 @@ async def measuring(envelope: CommandEnvelope, following: Next) -> Outcome:
         outcome = "unavailable"
         raise
     finally:
-        COMMANDS.labels(envelope.type, outcome).inc()
-        COMMAND_SECONDS.labels(envelope.type).observe(time.perf_counter() - started)
+        _counted(envelope.type, outcome).inc()
+        _timed(envelope.type).observe(time.perf_counter() - started)
 
 
 async def logging(envelope: CommandEnvelope, following: Next) -> Outcome:

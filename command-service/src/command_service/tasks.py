@@ -14,17 +14,19 @@ log = get_logger(__name__)
 class Tasks:
     """Runs coroutine functions beside the body of ``async with``, and cancels them at its end.
 
-    One that fails takes the process down, by SIGTERM to itself: whoever supervises the process must get to know.
+    One that fails takes the process down, by SIGTERM to itself, and `failed` says so: whoever supervises the process
+    must get to know.
     """
 
     def __init__(self, *functions: Callable[[], Awaitable[None]]) -> None:
         self._functions = functions
         self._tasks: list[asyncio.Future[None]] = []
+        self.failed = False
 
     async def __aenter__(self) -> None:
         for function in self._functions:
             task = asyncio.ensure_future(function())
-            task.add_done_callback(_stop_if_failed)
+            task.add_done_callback(self._stop_if_failed)
             self._tasks.append(task)
 
     async def __aexit__(
@@ -34,9 +36,9 @@ class Tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-
-def _stop_if_failed(task: "asyncio.Future[None]") -> None:
-    if task.cancelled():
-        return
-    log.critical("background_work_failed", exc_info=task.exception())
-    os.kill(os.getpid(), signal.SIGTERM)
+    def _stop_if_failed(self, task: "asyncio.Future[None]") -> None:
+        if task.cancelled():
+            return
+        self.failed = True
+        log.critical("background_work_failed", exc_info=task.exception())
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -248,8 +248,11 @@ def is_fault(error: BaseException) -> bool:
 def _is_driver_fault(error: BaseException) -> bool:
     if isinstance(error, asyncpg.PostgresError):
         return str(getattr(error, "sqlstate", "") or "").startswith(_FAULT_CLASSES)
-    # asyncpg's ValueErrors say that a value can't be sent: the fault of the statement, for ever.
-    return isinstance(error, OSError | asyncpg.InterfaceError) and not isinstance(error, ValueError)
+    # An InternalClientError is what a connection that ended between two statements may leave the driver in. asyncpg's
+    # ValueErrors say that a value can't be sent: the fault of the statement, for ever.
+    return isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError) and not isinstance(
+        error, ValueError
+    )
 
 
 # Connection, rolled back by the server's own doing, no connection left, disk full, operator intervention, system error,

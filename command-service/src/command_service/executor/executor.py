@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from chassis.logging import get_logger
 from command_service.decider import Command, UseCase
@@ -145,7 +145,7 @@ class Executor:
         """
         retrying = AsyncRetrying(
             stop=stop_after_delay(self._retry_seconds),
-            wait=wait_exponential_jitter(initial=0.05, max=1.0),
+            wait=wait_random_exponential(multiplier=0.1, max=1.0),
             retry=retry_if_exception_type(Fault),
         )
         try:

@@ -34,7 +34,8 @@ class _Corked:
     def _flush(self) -> None:
         if self._pieces:
             data, self._pieces = b"".join(self._pieces), []
-            self._transport.write(data)
+            if not self._transport.is_closing():  # the client may have gone within this turn
+                self._transport.write(data)
 
 
 class CorkedHttp(HttpToolsProtocol):

@@ -37,9 +37,6 @@ EXPOSED_HEADERS: Final = (
 SHUTDOWN_SECONDS: Final = 8
 """Seconds that requests under way get to end when the process is told to stop."""
 
-GC_ALLOCATIONS: Final = 20_000
-"""Allocations between collections. Most of what a request makes is freed by its reference counts already."""
-
 Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
 
@@ -199,13 +196,7 @@ async def serve(
 
 
 def run(main: Callable[[], Awaitable[int]]) -> int:
-    """Runs a process's main coroutine on the fast event loop.
-
-    What was loaded so far lives as long as the process: the garbage collector need not look at it again and again.
-    """
+    """Runs a process's main coroutine on the fast event loop."""
     import uvloop
 
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_ALLOCATIONS)
     return uvloop.run(main())  # type: ignore[arg-type]

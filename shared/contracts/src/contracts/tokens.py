@@ -73,7 +73,7 @@ def _write_stream(body: bytearray, stream_id: str) -> None:
     start = len(kind) + 1
     rest = stream_id[start + _UUID_LENGTH :].encode()
     body.append(_KINDS.index(kind))
-    body += UUID(stream_id[start : start + _UUID_LENGTH]).bytes
+    body += bytes.fromhex(stream_id[start : start + _UUID_LENGTH].replace("-", ""))
     if kind == "rating":
         _write_number(body, len(rest))
         body += rest
