@@ -1,7 +1,7 @@
 # `make run` and `make test` need Python 3.11 or newer and nothing else; see README.md.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format env clean
+.PHONY: help run test check bench format env clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | sort
@@ -17,6 +17,9 @@ check: env ## format, lint, types, import rules
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+bench: env ## measure Stockroom beside its peers, on this machine (about three minutes)
+	.venv/bin/python tests-e2e/benchmarks/bench.py
 
 format: env ## write the code as the formatter wants it
 	.venv/bin/ruff check --fix-only .

@@ -113,7 +113,11 @@ def drain(table: Table, system: System) -> None:
         f"relay, a backlog of {BACKLOG:,}", _drained(system.relay, "stockroom_events_published_total"), "events/s"
     )
     system.projector.start(ready=False)
-    table.add("projector, the same backlog", _drained(system.projector, "stockroom_projector_events_applied_total"), "events/s")
+    table.add(
+        "projector, the same backlog",
+        _drained(system.projector, "stockroom_projector_events_applied_total"),
+        "events/s",
+    )
 
 
 def _outbox(system: System) -> float:
@@ -146,11 +150,9 @@ def _drained(process: Process, counter: str) -> float:
 def readable(table: Table, system: System) -> None:
     """From a 201 to the same token answered, while other clients write at about half of what the system can take."""
     wait_for("the read model is level", lambda: _lag(system) == 0, 300)
-    ready = request("POST", "/products", "127.0.0.1", PRODUCT)
     background = subprocess.Popen([sys.executable, str(HERE / "background.py"), system.api.url, "150", "12"])
     latencies = []
     until = time.perf_counter() + 10
-    assert ready
     while time.perf_counter() < until:
         added = system.add_product()
         created = time.perf_counter()
@@ -180,7 +182,23 @@ def reads(table: Table, system: System, folder: Path, crud_url: str) -> None:
     table.add("GET /products/{id}, p99", ours.percentile(0.99) * 1e3, "ms", "CRUD p99", crud.percentile(0.99) * 1e3)
 
 
-PARTS: dict[str, Callable[..., None]] = {"commands": commands, "reads": reads, "drain": drain, "readable": readable}
+def soak(table: Table, system: System) -> None:
+    """64 clients that read their own writes for a minute, in documents, lists and searches: none sees an older state."""
+    seconds = float(os.environ.get("BENCH_SOAK_SECONDS", "60"))
+    command = [sys.executable, str(HERE / "read_own_writes.py"), system.api.url, system.queries.url, "64", str(seconds)]
+    seen = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    table.add("reads of one's own write, 64 clients", seen["reads"], "reads")
+    table.add("... of them older than the write", seen["stale"], "reads")
+    table.add("... of them 503 read-model-behind", seen["behind"], "reads")
+
+
+PARTS: dict[str, Callable[..., None]] = {
+    "commands": commands,
+    "reads": reads,
+    "drain": drain,
+    "readable": readable,
+    "soak": soak,
+}
 
 
 def main(chosen: list[str]) -> None:
