@@ -1,6 +1,5 @@
 """``projector``: keeps the read model level with the log until it is told to stop."""
 
-import signal
 from importlib.metadata import version
 
 import typer
@@ -26,10 +25,6 @@ def run() -> None:
 
 async def serve(settings: ProjectorSettings) -> int:
     """The process's exit code, once it has stopped."""
-    # The server passes a signal on when it has stopped; without this it would end the process there and then, before
-    # the work beside it could stop in order.
-    for told in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(told, lambda *_: None)
     projector = bootstrap.build(settings)
     http = service.create_app(
         title="Stockroom projector",

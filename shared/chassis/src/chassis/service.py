@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import resources
@@ -153,6 +154,10 @@ async def serve(
 
     Background work that ends by itself, or fails, ends the process with 1: whoever supervises it must get to know.
     """
+    # The server passes a signal on when it has stopped; without this it would end the process there and then, before
+    # the work beside it could stop in order, and with a failure's exit code.
+    for told in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(told, lambda *_: None)
     log.warning("no_authentication", note="every caller may do everything", host=settings.host, port=port)
     served: ASGIApp = app
     if settings.cors_origin_list:

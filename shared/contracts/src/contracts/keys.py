@@ -133,20 +133,24 @@ _COMPLEMENT: Final = str.maketrans("0123456789", "9876543210")
 
 
 def sort_member(sort: Sort, product: ProductDisplay) -> bytes:
-    return sort_key(sort, product) + UUID(product.id).bytes
+    return sort_key(sort, product) + _id_bytes(product.id)
 
 
 def word_member(word: str, product: ProductDisplay) -> bytes:
     """A word of the product's name or SKU, NUL, then newest first: all products with a word are one range."""
-    return word.encode() + b"\x00" + descending_time(product.created_at) + UUID(product.id).bytes
+    return word.encode() + b"\x00" + descending_time(product.created_at) + _id_bytes(product.id)
 
 
 def stock_member(product_id: str, available: int) -> bytes:
-    return stock_key(available) + UUID(product_id).bytes
+    return stock_key(available) + _id_bytes(product_id)
 
 
 def stock_key(available: int) -> bytes:
     return b"%0*d" % (_STOCK_DIGITS, available)
+
+
+def _id_bytes(canonical_uuid: str) -> bytes:
+    return bytes.fromhex(canonical_uuid.replace("-", ""))
 
 
 def member_id(member: bytes) -> str:
