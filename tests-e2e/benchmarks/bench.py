@@ -166,15 +166,17 @@ def readable(table: Table, system: System) -> None:
 
 
 def reads(table: Table, system: System, folder: Path, crud_url: str) -> None:
-    ids = [item["id"] for item in system.query.get("/products", params={"limit": 100}).json()["items"]]
-    body = len(system.query.get(f"/products/{ids[0]}").content)
+    added = [system.add_product(name=f"Read {n}", category="Phones", initial_stock=3) for n in range(100)]
+    ids = [response.json()["id"] for response in added]
+    tokens = ",".join(response.headers["consistency-token"] for response in added)
+    body = len(system.read(f"/products/{ids[0]}", tokens).content)
     requests = [request("GET", f"/products/{product}", "127.0.0.1") for product in ids]
     ours = load(system.queries.url, lambda n: requests[n % len(requests)], seconds=SECONDS)
     assert set(ours.statuses) == {200}, ours.statuses
     with peer("bare", folder, BARE_BYTES=str(body)) as url:
         bare = load(url, lambda n: requests[n % len(requests)], seconds=SECONDS)
     with peer("crud", folder, CRUD_URL=crud_url) as url:
-        made = [httpx.post(f"{url}/products", content=PRODUCT).json()["id"] for _ in range(100)]
+        made = [httpx.post(f"{url}/products", json=json.loads(PRODUCT)).json()["id"] for _ in range(100)]
         theirs = [request("GET", f"/products/{product}", "127.0.0.1") for product in made]
         crud = load(url, lambda n: theirs[n % len(theirs)], seconds=SECONDS)
     table.add("GET /products/{id}, 64 connections", ours.rate, "/s", "bare ASGI, same bytes", bare.rate)
@@ -183,7 +185,7 @@ def reads(table: Table, system: System, folder: Path, crud_url: str) -> None:
 
 
 def soak(table: Table, system: System) -> None:
-    """64 clients that read their own writes for a minute, in documents, lists and searches: none sees an older state."""
+    """64 clients that read their own writes for a minute, in documents, lists and searches: none sees an older one."""
     seconds = float(os.environ.get("BENCH_SOAK_SECONDS", "60"))
     command = [sys.executable, str(HERE / "read_own_writes.py"), system.api.url, system.queries.url, "64", str(seconds)]
     seen = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)

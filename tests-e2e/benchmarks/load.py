@@ -14,6 +14,9 @@ from urllib.parse import urlsplit
 
 import uvloop
 
+ANSWER_SECONDS = 30.0
+"""Seconds after the end of a run in which its last answers must have come."""
+
 MakeRequest = Callable[[int], bytes]
 """The n-th request of the run, as bytes."""
 
@@ -112,7 +115,8 @@ async def _load(url: str, make: MakeRequest, connections: int, seconds: float, m
     loop = asyncio.get_running_loop()
     for _ in range(connections):
         await loop.create_connection(lambda: _Connection(run), parts.hostname, parts.port)
-    await run.done.wait()
+    async with asyncio.timeout(seconds + ANSWER_SECONDS):
+        await run.done.wait()
     run.result.seconds = time.perf_counter() - run.started
     return run.result
 

@@ -33,7 +33,7 @@ async def client(commands: str, queries: str, until: float) -> None:
                     seen["behind"] += 1
                     continue
                 document = answer.json()
-                shown = document["items"] if "items" in document else [document]
+                shown = document.get("items", [document])
                 seen["stale"] += [item["price"] for item in shown] != [f"{n}.00"]
 
 

@@ -328,10 +328,10 @@ class Service(FastAPI):
             call = Call(scope, receive, _path_values(operation, values), correlation_id)
             return name, await operation.handler(call)
         except Problem as problem:
-            return name, problem_reply(problem.document(), *problem.headers)
+            return name, problem_reply(problem.document(), *problem.headers, _named(correlation_id))
         except Exception:
             log.exception("request_failed", operation=name)
-            return name, problem_reply(_internal_document())
+            return name, problem_reply(_internal_document(), _named(correlation_id))
 
 
 def _with_length(reply: Reply) -> list[tuple[bytes, bytes]]:
@@ -345,6 +345,11 @@ def _correlation_id(scope: Scope) -> str:
         if key == b"x-correlation-id" and _CORRELATION.match(value):
             return bytes(value).decode()
     return new_id()
+
+
+def _named(correlation_id: str) -> tuple[bytes, bytes]:
+    """The header by which a client can tell operators which entries of the logs are about its error."""
+    return b"x-correlation-id", correlation_id.encode()
 
 
 def _path_values(operation: Operation, values: list[str]) -> dict[str, str]:

@@ -1,0 +1,56 @@
+"""The one place where the query service is put together."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from chassis.health import Health
+from chassis.http import Service
+from chassis.service import create_app
+from query_service import problems
+from query_service.inventory import routes as inventory_routes
+from query_service.products import routes as product_routes
+from query_service.read_model.announcements import Announcements
+from query_service.read_model.reading import ReadModel
+from query_service.read_model.redis_client import Redis, connect
+from query_service.settings import QuerySettings
+
+_DESCRIPTION = """The read side of Stockroom: products, categories, ratings and stock, as they were projected.
+
+A query that carries the `Consistency-Token` of a command answers from a read model that has seen that command, waits
+for it (`Prefer: wait=N`), or answers 503; never an older state."""
+
+
+def build(settings: QuerySettings) -> Service:
+    """The service, not yet connected: it connects when it is asked, and again by itself whenever Redis was away."""
+    client = connect(settings.redis_url)
+    announcements = Announcements(client)
+    read_model = ReadModel(Redis(client), announcements)
+    health = Health({"read model": read_model.check})
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        listening = asyncio.create_task(announcements.run())
+        try:
+            yield
+        finally:
+            await _end(listening)
+            await client.aclose()
+
+    return create_app(
+        title="Stockroom queries",
+        description=_DESCRIPTION,
+        version=version("stockroom-query-service"),
+        health=health,
+        operations=[*product_routes.operations(read_model), *inventory_routes.operations(read_model)],
+        problem_types=problems.ALL,
+        lifespan=lifespan,
+    )
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancels until it has worked: `wait_for` of Python 3.11, in which redis-py sends, may swallow a cancellation."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait((task,), timeout=0.1)

@@ -1,0 +1,1 @@
+"""Stock: of one product, and what is short or out."""

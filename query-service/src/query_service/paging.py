@@ -1,0 +1,95 @@
+"""Pages: rows of ordered indexes with their documents, read in bounded steps."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from contracts.documents import sendable
+from contracts.keys import Generation
+from query_service.read_model.demand import Demand
+from query_service.read_model.reading import ReadModel, Script
+
+EXAMINED: Final = 500
+"""How many rows a page that filters looks at, at most."""
+
+_FIRST_STEP: Final = 50
+_AFTER_ALL: Final = b"\xff" * 17  # behind any id, so behind every member with a given key
+
+RANGE: Final = Script("range.lua")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Documents ready to send, and the position of the last row looked at; None when nothing can follow."""
+
+    items: list[bytes]
+    position: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Part of a list: its indexes (merged by member), and the sort keys between which it lies, both included."""
+
+    indexes: Callable[[Generation], Sequence[str]]
+    documents: Callable[[Generation], str]
+    """The prefix of the documents' keys."""
+    lowest: bytes = b""
+    highest: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    rows: list[tuple[bytes, bytes | None]]
+    """Members in order, each with its stored document."""
+    more: bool
+
+
+async def read_page(
+    read_model: ReadModel,
+    stretch: Stretch,
+    after: bytes | None,
+    limit: int,
+    demand: Demand,
+    accepts: Callable[[bytes], bool] | None = None,
+) -> Page:
+    """The next `limit` documents behind the position `after`.
+
+    Without a filter exactly `limit` rows of each index are read. With `accepts`, which judges a document by its bytes,
+    up to `EXAMINED` rows are, and the page may be short although rows follow.
+    """
+    items: list[bytes] = []
+    left = limit if accepts is None else EXAMINED
+    step = limit if accepts is None else max(_FIRST_STEP, 2 * limit)
+    while True:
+        found = await _read_rows(read_model, stretch, after, min(step, left), demand)
+        for n, (member, stored) in enumerate(found.rows, 1):
+            after = member
+            document = sendable(stored)
+            if document is not None and (accepts is None or accepts(document[1])):
+                items.append(document[1])
+                if len(items) == limit:
+                    return Page(items, member if found.more or n < len(found.rows) else None)
+        left -= len(found.rows)
+        if not found.more:
+            return Page(items, None)
+        if left <= 0:
+            return Page(items, after)
+        step *= 2
+
+
+async def _read_rows(read_model: ReadModel, stretch: Stretch, after: bytes | None, count: int, demand: Demand) -> _Rows:
+    low = b"[" + stretch.lowest
+    if after is not None and after >= stretch.lowest:
+        low = b"(" + after
+    high = b"+" if stretch.highest is None else b"[" + stretch.highest + _AFTER_ALL
+
+    def arguments(generation: Generation) -> list[str | bytes | int]:
+        return [stretch.documents(generation), count, *(len(stretch.indexes(generation)) * (low, high))]
+
+    answer = await read_model.run(RANGE, stretch.indexes, arguments, demand)
+    if len(answer) == 2:
+        members, documents = answer
+        return _Rows(list(zip(members, documents, strict=False)), len(members) > count)
+    rows = [row for n in range(0, len(answer), 2) for row in zip(answer[n], answer[n + 1], strict=False)]
+    rows.sort(key=lambda row: row[0])
+    return _Rows(rows[:count], len(rows) > count or any(len(members) > count for members in answer[::2]))

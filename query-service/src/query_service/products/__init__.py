@@ -1,0 +1,1 @@
+"""Products: by id, by SKU, several at once, in lists and by search; categories and ratings."""

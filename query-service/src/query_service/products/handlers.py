@@ -1,0 +1,96 @@
+"""The queries about products: from the call to the bytes that are sent."""
+
+import orjson
+
+from chassis.body import invalid, validate_parameters
+from chassis.http import Call, Reply
+from chassis.problems import Problem, parameter_error
+from contracts.documents import sendable
+from query_service.answers import asked, document_reply, list_reply, page_reply
+from query_service.cursors import read_cursor, write_cursor
+from query_service.parameters import no_query
+from query_service.problems import PRODUCT_NOT_FOUND, RATING_NOT_FOUND
+from query_service.products.categories import list_categories
+from query_service.products.filters import ProductsQuery
+from query_service.products.listing import list_products
+from query_service.products.search import search_products
+from query_service.read_model.demand import Demand
+from query_service.read_model.reading import ReadModel
+
+
+class ProductQueries:
+    def __init__(self, read_model: ReadModel) -> None:
+        self._read_model = read_model
+
+    async def by_id(self, call: Call) -> Reply:
+        """The hottest route: no step here that is not needed."""
+        if call.has_query:
+            no_query(call)
+        wanted = asked(call)
+        product_id = call.path["id"]
+        values = await self._read_model.lookup(lambda g: (g.product(product_id),), wanted.demand)
+        document = sendable(values[0])
+        if document is None:
+            raise _no_product(product_id)
+        return document_reply(wanted, *document)
+
+    async def by_sku(self, call: Call) -> Reply:
+        """In two steps; a SKU never moves to another product, so that nothing can change between them."""
+        no_query(call)
+        wanted = asked(call)
+        sku = call.path["sku"]
+        (found,) = await self._read_model.lookup(lambda g: (g.sku(sku),), wanted.demand)
+        if found is None:
+            raise Problem(PRODUCT_NOT_FOUND, f"There is no product with the SKU {sku!r}.")
+        product_id = found.decode()
+        values = await self._read_model.lookup(lambda g: (g.product(product_id),), wanted.demand)
+        document = sendable(values[0])
+        if document is None:
+            raise Problem(PRODUCT_NOT_FOUND, f"There is no product with the SKU {sku!r}.")
+        return document_reply(wanted, *document)
+
+    async def rating(self, call: Call) -> Reply:
+        no_query(call)
+        wanted = asked(call)
+        product_id, user_id = call.path["id"], call.path["user_id"]
+        product, rating = await self._read_model.lookup(
+            lambda g: (g.product(product_id), g.rating(product_id, user_id)), wanted.demand
+        )
+        if sendable(product) is None:
+            raise _no_product(product_id)
+        document = sendable(rating)
+        if document is None:
+            raise Problem(RATING_NOT_FOUND, f"The user {user_id} has no rating of the product {product_id}.")
+        return document_reply(wanted, *document)
+
+    async def categories(self, call: Call) -> Reply:
+        no_query(call)
+        wanted = asked(call)
+        counted = await list_categories(self._read_model, wanted.demand)
+        items = [{"category": category, "products": products} for category, products in counted]
+        return list_reply(wanted, orjson.dumps({"items": items}))
+
+    async def several(self, call: Call) -> Reply:
+        """A page of a list or a search, or the products with certain ids."""
+        query = validate_parameters(ProductsQuery, call.query())
+        wanted = asked(call)
+        if query.ids is not None:
+            return page_reply(call, wanted, await self._with_ids(query.ids, query, wanted.demand), None)
+        binding = query.binding()
+        after = None if query.cursor is None else read_cursor(binding, query.cursor)
+        read = list_products if query.search is None else search_products
+        page = await read(self._read_model, query, after, wanted.demand)
+        next_cursor = None if page.position is None else write_cursor(binding, page.position)
+        return page_reply(call, wanted, page.items, next_cursor)
+
+    async def _with_ids(self, ids: tuple[str, ...], query: ProductsQuery, demand: Demand) -> list[bytes]:
+        """Those of the ids that there are, discontinued or not, in the order asked for."""
+        others = query.model_fields_set - {"ids"}
+        if others:
+            raise invalid([parameter_error(name, "This goes not together with ids.") for name in sorted(others)])
+        values = await self._read_model.lookup(lambda g: [g.product(one) for one in ids], demand)
+        return [document[1] for document in map(sendable, values) if document is not None]
+
+
+def _no_product(product_id: str) -> Problem:
+    return Problem(PRODUCT_NOT_FOUND, f"There is no product {product_id}.")

@@ -1,0 +1,35 @@
+"""Which generation is read: remembered from the last answer, and confirmed by every one."""
+
+from typing import Final
+
+from contracts.keys import Generation
+from query_service.problems import behind
+
+SWITCHES: Final = 5
+"""How often one read is repeated because the pointer moved under it."""
+
+
+class LiveGeneration:
+    """The generation that queries read, as far as is known.
+
+    Every read asks for this generation's keys *and* for pointer and marker in one round trip, and is repeated when
+    the pointer names another one. So no answer is ever put together from two generations, nor from half of one.
+    """
+
+    def __init__(self) -> None:
+        self.known = Generation(1)
+
+    def confirmed(self, live: bytes | None, complete: bytes | None) -> bool:
+        """Whether what came with this pointer and marker may be used; False: read again, from what is now `known`.
+
+        Raises:
+            Problem: 503, nothing can be answered from: no generation is live, or the one that is live is not whole.
+        """
+        if live is None or not live.isdigit():
+            raise behind("There is no read model yet.")
+        if int(live) != self.known.number:
+            self.known = Generation(int(live))
+            return False
+        if complete is None:
+            raise behind("The read model is being repaired from the log.")
+        return True

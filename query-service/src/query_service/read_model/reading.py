@@ -1,0 +1,127 @@
+"""The door to the read model: every query reads through here, with what it demands to have been seen."""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from hashlib import sha1
+from importlib import resources
+from typing import Any, Final, TypeVar
+
+from prometheus_client import Counter, Histogram
+
+from contracts.keys import LIVE, Generation
+from query_service.problems import behind, unavailable
+from query_service.read_model.announcements import Announcements
+from query_service.read_model.demand import Demand
+from query_service.read_model.generation import SWITCHES, LiveGeneration
+from query_service.read_model.lookups import KeysOf, Lookups, Values
+from query_service.read_model.redis_client import Redis, RedisFault, UnknownScript
+
+T = TypeVar("T")
+
+_WAITED: Final = Histogram(
+    "stockroom_query_token_wait_seconds",
+    "Time that a request with a token waited for the read model; those that found it level are not counted.",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
+)
+_TOKENS: Final = Counter("stockroom_query_tokens_total", "Requests with a token, by how they went.", ["outcome"])
+_LEVEL, _CAUGHT_UP, _BEHIND = (_TOKENS.labels(outcome) for outcome in ("level", "waited", "behind"))
+
+
+class Script:
+    """A Lua script that only reads. It is run by its digest, and sent whole where Redis does not know it yet."""
+
+    def __init__(self, name: str) -> None:
+        here = resources.files(__package__)
+        self.text = here.joinpath("guard.lua").read_text() + here.joinpath(name).read_text()
+        self.digest = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+class ReadModel:
+    """Documents and indexes of one whole generation a read, at least as new as demanded.
+
+    Every method raises `Problem`: 503 when Redis can't be reached, the read model is not whole, or what is demanded
+    was not seen in time.
+    """
+
+    def __init__(self, redis: Redis, announcements: Announcements) -> None:
+        self._redis = redis
+        self._announcements = announcements
+        self._live = LiveGeneration()
+        self._lookups = Lookups(redis, self._live)
+
+    async def lookup(self, keys_of: KeysOf, demand: Demand) -> Values:
+        """The values of keys, in their order. Lookups that are asked for together share a round trip."""
+        if not demand.seen:
+            return await self._lookups.get(keys_of)
+        head = 2 * len(demand.seen)
+
+        async def read() -> tuple[Values, Values]:
+            values = await self._lookups.get(lambda generation: [*demand.keys(generation), *keys_of(generation)])
+            return values[:head], values[head:]
+
+        return await self._until_met(demand, read)
+
+    async def run(
+        self,
+        script: Script,
+        keys_of: KeysOf,
+        arguments_of: Callable[[Generation], Sequence[str | bytes | int]],
+        demand: Demand,
+    ) -> list[Any]:
+        """What a script answers, after its head: pointer, marker, token and data are one atomic read."""
+        while True:
+            head, data = await self._run(script, keys_of, arguments_of, demand)
+            if demand.met(head):
+                return data
+            # Many who wait are woken together and look together, in one MGET; then each reads its page.
+            await self.lookup(lambda _: (), demand)
+
+    async def check(self) -> None:
+        """Passes while queries can be answered; for health."""
+        await self._lookups.get(lambda _: ())
+
+    async def _until_met(self, demand: Demand, read: Callable[[], Awaitable[tuple[Values, T]]]) -> T:
+        started = time.perf_counter()
+        waited = False
+        with self._announcements.listen(demand.partitions) as listener:
+            while True:
+                listener.forget()
+                head, result = await read()
+                if demand.met(head):
+                    (_CAUGHT_UP if waited else _LEVEL).inc()
+                    break
+                waited = True
+                if not await listener.heard(demand.deadline):
+                    _BEHIND.inc()
+                    raise behind("What the Consistency-Token names has not been seen in time.")
+        if waited:
+            _WAITED.observe(time.perf_counter() - started)
+        return result
+
+    async def _run(
+        self,
+        script: Script,
+        keys_of: KeysOf,
+        arguments_of: Callable[[Generation], Sequence[str | bytes | int]],
+        demand: Demand,
+    ) -> tuple[Values, list[Any]]:
+        for _ in range(SWITCHES):
+            generation = self._live.known
+            head = [LIVE, generation.complete, *demand.keys(generation)]
+            keys = [*head, *keys_of(generation)]
+            arguments = (generation.number, len(head), *arguments_of(generation))
+            answer = await self._evaluate(script, len(keys), (*keys, *arguments))
+            values: Values = answer[0]
+            if self._live.confirmed(values[0], values[1]):
+                return values[2:], answer[1:]
+        raise behind("The read model is being switched.")
+
+    async def _evaluate(self, script: Script, key_count: int, rest: Sequence[str | bytes | int]) -> list[Any]:
+        try:
+            try:
+                answer: list[Any] = await self._redis.call("EVALSHA_RO", script.digest, key_count, *rest)
+            except UnknownScript:
+                answer = await self._redis.call("EVAL_RO", script.text, key_count, *rest)
+        except RedisFault:
+            raise unavailable() from None
+        return answer

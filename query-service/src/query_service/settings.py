@@ -1,0 +1,11 @@
+"""What can be set about the query service, beside what all services share."""
+
+from pydantic import Field
+
+from chassis.settings import ServiceSettings
+
+
+class QuerySettings(ServiceSettings):
+    """Read from the environment: ``STOCKROOM_QUERY_PORT`` and so on."""
+
+    query_port: int = Field(8081, ge=1, le=65535, description="Port of the query API.")

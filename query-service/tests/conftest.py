@@ -1,0 +1,246 @@
+"""A shop written straight into Redis with the contract's own functions, and the service over it."""
+
+import contextlib
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import redis
+
+from contracts import tokens
+from contracts.documents import ProductDisplay, ProductInventory, UserRating, store
+from contracts.keys import (
+    APPLIED_CHANNEL,
+    DISCONTINUED,
+    LISTED,
+    LIVE,
+    SORTS,
+    Generation,
+    sort_member,
+    stock_member,
+    word_member,
+)
+from contracts.text import words
+from contracts.topology import partition_of
+from query_service.bootstrap import build
+from query_service.settings import QuerySettings
+from stockroom_local.servers import Redis
+from stockroom_local.waiting import wait_until
+
+COMMAND = str(Path(sys.executable).with_name("query-service"))
+PARTITIONS = 8
+WORDS = [
+    *("chai", "chang", "syrup", "côte", "blaye", "sony", "wireless", "headphones", "xps"),
+    *("phone", "pro", "max", "mini", "tea", "black", "green", "straße"),
+]
+
+
+class Shop:
+    """Writes what a projector would, and remembers it for comparison."""
+
+    def __init__(self, url: str) -> None:
+        self.redis: Any = redis.Redis.from_url(url)
+        self.generation = Generation(1)
+        self.products: dict[str, ProductDisplay] = {}
+        self.bodies: dict[str, bytes] = {}
+        self.whole()
+
+    def whole(self, is_whole: bool = True) -> None:
+        self.redis.set(LIVE, self.generation.number)
+        if is_whole:
+            self.redis.set(self.generation.complete, 1)
+        else:
+            self.redis.delete(self.generation.complete)
+
+    def put(self, product: ProductDisplay) -> ProductDisplay:
+        """Adds a product or replaces it, with its indexes, stock and versions."""
+        if old := self.products.get(product.id):
+            self._index(old, "zrem")
+        self._index(product, "zadd")
+        g = self.generation
+        stored = store(product)
+        self.products[product.id] = product
+        self.bodies[product.id] = stored.partition(b"\n")[2]
+        self.redis.set(g.product(product.id), stored)
+        self.redis.set(g.version(f"product-{product.id}"), product.version)
+        if product.sku:
+            self.redis.set(g.sku(product.sku), product.id)
+        stock = ProductInventory(
+            product.id, product.name, product.sku, product.available, 0, product.available, 0, version=1
+        )
+        self.redis.set(g.inventory(product.id), store(stock))
+        return product
+
+    def rate(self, product_id: str, user_id: str, rating: int) -> None:
+        document = UserRating(user_id, rating, 1, "2026-01-01T00:00:00.000000Z")
+        self.redis.set(self.generation.rating(product_id, user_id), store(document, hidden=rating == 0))
+
+    def announce(self, product_id: str) -> int:
+        return int(self.redis.publish(f"{APPLIED_CHANNEL}{partition_of(product_id, PARTITIONS)}", b"1"))
+
+    def token(self, product_id: str, version: int) -> str:
+        partition = partition_of(product_id, PARTITIONS)
+        return tokens.encode({partition: (f"product-{product_id}", version)}, PARTITIONS)
+
+    def park(self, product_id: str) -> str:
+        """Parks something in the product's partition; returns the key that says so."""
+        key = self.generation.parked_in(partition_of(product_id, PARTITIONS))
+        self.redis.set(key, 1)
+        return key
+
+    def _index(self, product: ProductDisplay, how: str) -> None:
+        pipe = self.redis.pipeline(transaction=True)
+        g, listing = self.generation, DISCONTINUED if product.is_discontinued else LISTED
+
+        def change(key: str, member: bytes) -> None:
+            _ = pipe.zadd(key, {member: 0}) if how == "zadd" else pipe.zrem(key, member)
+
+        for sort in SORTS:
+            change(g.products(listing, sort), sort_member(sort, product))
+            if product.category is not None:
+                change(g.products(listing, sort, product.category), sort_member(sort, product))
+        for word in {*words(product.name), *words(product.sku or "")}:
+            change(g.words(listing), word_member(word, product))
+        if product.category is not None and not product.is_discontinued:
+            pipe.hincrby(g.categories, product.category, 1 if how == "zadd" else -1)
+        change(g.stock, stock_member(product.id, product.available))
+        pipe.execute()
+
+
+def random_product(rnd: random.Random, **fields: Any) -> ProductDisplay:
+    """A product with few distinct names, prices, ratings and times, so that there are ties everywhere."""
+    available = rnd.choice((0, 0, 1, 3, 20))
+    product = ProductDisplay(
+        id=str(uuid.UUID(int=rnd.getrandbits(128))),
+        sku=rnd.choice(
+            (None, f"SKU {rnd.choice(WORDS)[:3].encode('ascii', 'replace').decode()}-{rnd.getrandbits(40)}")
+        ),
+        name=" ".join(rnd.choices(WORDS, k=rnd.randint(1, 3))).title(),
+        category=rnd.choice((None, "Tea", "Phones & more", "Büro")),
+        price=rnd.choice(("0.00", "5.00", "5.125", "19.99", "349.99", "99999999999.9999")),
+        currency="EUR",
+        available=available,
+        is_out_of_stock=available == 0,
+        user_rating=rnd.choice((None, 1.0, 3.33, 3.67, 4.5, 5.0)),
+        is_discontinued=rnd.random() < 0.2,
+        created_at=f"2026-01-0{rnd.randint(1, 3)}T00:00:00.{rnd.randint(0, 2):06d}Z",
+        updated_at="2026-01-05T00:00:00.000000Z",
+        version=1,
+    )
+    return replace(product, **fields)
+
+
+@pytest.fixture
+def make_product() -> Any:
+    return random_product
+
+
+@pytest.fixture
+def shop(redis_url: str) -> Iterator[Shop]:
+    shop = Shop(redis_url)
+    yield shop
+    shop.redis.close()
+
+
+@asynccontextmanager
+async def serving(url: str) -> AsyncIterator[httpx.AsyncClient]:
+    app = build(QuerySettings(redis_url=url))
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop") as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def serve_over() -> Any:
+    """`async with serve_over(redis_url) as client`."""
+    return serving
+
+
+@pytest.fixture
+async def client(redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def shop_over() -> Iterator[Any]:
+    """`shop_over(redis_url)`: a shop in a Redis of the test's own."""
+    shops: list[Shop] = []
+
+    def make(url: str) -> Shop:
+        shops.append(Shop(url))
+        return shops[-1]
+
+    yield make
+    for shop in shops:
+        shop.redis.close()
+
+
+@pytest.fixture
+def own_redis(server_means: Any) -> Iterator[Redis]:
+    """A Redis that this test may stop, kill and restart."""
+    home = Path(tempfile.mkdtemp(prefix="stockroom-test-"))
+    home.chmod(0o755)
+    server = Redis(home, server_means[Redis.title])
+    server.start()
+    yield server
+    server.discard()
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@dataclass
+class Process:
+    popen: subprocess.Popen[bytes]
+    url: str
+
+
+@pytest.fixture
+def process(redis_url: str) -> Iterator[Process]:
+    """`query-service`, started as an operator starts it, once it answers."""
+    port = free_port()
+    environment = {**os.environ, "STOCKROOM_REDIS_URL": redis_url, "STOCKROOM_QUERY_PORT": str(port)}
+    popen = subprocess.Popen([COMMAND], env=environment, stdout=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"{url}/health/live").is_success
+        return popen.poll() is not None
+
+    try:
+        assert wait_until(answers, 60)
+        assert popen.poll() is None
+        yield Process(popen, url)
+    finally:
+        popen.terminate()
+        popen.wait(30)
+
+
+@pytest.fixture
+def run_command() -> Any:
+    """Runs `query-service` to its end with certain environment variables."""
+
+    def run(**environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([COMMAND], env={**os.environ, **environment}, capture_output=True, text=True, timeout=60)
+
+    return run
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
