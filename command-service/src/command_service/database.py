@@ -105,7 +105,7 @@ async def open_shop(engine: AsyncEngine, settings: CommandSettings) -> Shop:
     rows = [{"name": name, "value": str(wanted[name] or defaults[name])} for name in wanted]
     async with engine.begin() as connection:
         await connection.execute(insert(shop).on_conflict_do_nothing(), rows)
-        kept = dict((await connection.execute(select(shop.c.name, shop.c.value))).tuples().all())
+        kept = {row.name: row.value for row in await connection.execute(select(shop.c.name, shop.c.value))}
     for name, value in wanted.items():
         if value is not None and str(value) != kept[name]:
             raise SettingRefused(

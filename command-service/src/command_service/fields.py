@@ -151,6 +151,19 @@ def _uuid(value: Any) -> str:
 
 Uuid = Annotated[str, BeforeValidator(_uuid), WithJsonSchema({"type": "string", "format": "uuid"})]
 
-Stars = Annotated[int, Field(strict=True, ge=1, le=5, description="1 to 5.")]
-Pieces = Annotated[int, Field(strict=True, ge=1, le=MAX_PIECES, description="How many pieces.")]
-Count = Annotated[int, Field(strict=True, ge=0, le=MAX_PIECES, description="How many pieces.")]
+
+def _whole(value: Any) -> Any:
+    """``5.0`` and ``1e2`` are integers as JSON Schema has them; any other number is left to be refused."""
+    if isinstance(value, Decimal) and abs(value) < _BEYOND and value == value.to_integral_value():
+        return int(value)
+    return value
+
+
+_BEYOND: Final = Decimal(10) ** 18
+
+# The validator stands last, so that the range stays in the documentation.
+Stars = Annotated[int, Field(strict=True, ge=1, le=5, description="1 to 5."), BeforeValidator(_whole)]
+Pieces = Annotated[
+    int, Field(strict=True, ge=1, le=MAX_PIECES, description="How many pieces."), BeforeValidator(_whole)
+]
+Count = Annotated[int, Field(strict=True, ge=0, le=MAX_PIECES, description="How many pieces."), BeforeValidator(_whole)]

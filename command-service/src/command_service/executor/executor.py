@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import asyncpg
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
@@ -206,7 +207,11 @@ class Executor:
 
     async def _connect(self) -> asyncpg.Connection:
         if self._connection is None:
-            self._connection = await self._engine.connect()
+            try:
+                self._connection = await self._engine.connect()
+            except (asyncpg.PostgresError, SQLAlchemyError) as refusal:
+                # Whatever the reason (no such role, a standby, maintenance): nothing was asked of it yet.
+                raise ConnectionError(f"Postgres refuses connections: {refusal}") from refusal
         raw = await self._connection.get_raw_connection()
         driver: asyncpg.Connection = raw.driver_connection
         if driver.is_closed():

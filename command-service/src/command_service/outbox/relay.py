@@ -7,6 +7,7 @@ again, and subscribers apply it once.
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 import aio_pika
@@ -140,10 +141,10 @@ class RelaySession:
 
     async def _wait(self) -> None:
         """Until a message is confirmed or refused, the relay is woken, or it is time to look again."""
-        try:
-            await asyncio.wait_for(self._event.wait(), self._poll)
-        except TimeoutError:
-            return
+        # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with the event.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._poll):
+                await self._event.wait()
 
     async def _claim_partitions(self) -> None:
         now = asyncio.get_running_loop().time()
