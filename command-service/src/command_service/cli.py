@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from chassis import logging
 from chassis.service import run
+from chassis.settings import load
 from command_service import bootstrap
-from command_service.database import ServerUnreachable, SettingRefused, make_engine, until_reachable
+from command_service.database import NotMigrated, ServerUnreachable, SettingRefused, make_engine, until_reachable
 from command_service.importer import ImportRefused, import_products
 from command_service.migrations import migrate as run_migrations
 from command_service.settings import CommandSettings
@@ -22,21 +22,12 @@ app = typer.Typer(
 )
 
 
-def _settings() -> CommandSettings:
-    try:
-        return CommandSettings()
-    except ValidationError as error:
-        for fault in error.errors():
-            typer.echo(f"STOCKROOM_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}", err=True)
-        raise typer.Exit(2) from None
-
-
 def _run(service: str, main: Callable[[CommandSettings], Awaitable[int]]) -> None:
-    settings = _settings()
+    settings = load(CommandSettings)
     logging.configure(service, settings.log_level)
     try:
         code = run(lambda: main(settings))
-    except SettingRefused as refusal:
+    except (SettingRefused, NotMigrated) as refusal:
         typer.echo(str(refusal), err=True)
         code = 2
     except ServerUnreachable as unreachable:
@@ -82,7 +73,7 @@ def import_file(
     ] = None,
 ) -> None:
     """Load products through the command API. Can be repeated: nothing is done twice."""
-    settings = _settings()
+    settings = load(CommandSettings)
     base = url or f"http://127.0.0.1:{settings.command_port}"
     try:
         refused = asyncio.run(import_products(file, base))

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 import asyncpg
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from tenacity import AsyncRetrying, RetryError, retry_if_exception, stop_after_delay, wait_random_exponential
@@ -43,6 +44,10 @@ def unavailable_when_down() -> Iterator[None]:
 
 class ServerUnreachable(Exception):
     """Postgres did not answer when the process started."""
+
+
+class NotMigrated(Exception):
+    """The database is there, its tables are not."""
 
 
 class SettingRefused(Exception):
@@ -99,13 +104,17 @@ async def open_shop(engine: AsyncEngine, settings: CommandSettings) -> Shop:
 
     Raises:
         SettingRefused: a setting is given and differs from what was kept.
+        NotMigrated: the schema is not there.
     """
     wanted = {"partitions": settings.partitions, "currency": settings.currency}
     defaults = {"partitions": DEFAULT_PARTITIONS, "currency": "EUR"}
     rows = [{"name": name, "value": str(wanted[name] or defaults[name])} for name in wanted]
-    async with engine.begin() as connection:
-        await connection.execute(insert(shop).on_conflict_do_nothing(), rows)
-        kept = {row.name: row.value for row in await connection.execute(select(shop.c.name, shop.c.value))}
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(insert(shop).on_conflict_do_nothing(), rows)
+            kept = {row.name: row.value for row in await connection.execute(select(shop.c.name, shop.c.value))}
+    except ProgrammingError as error:
+        raise NotMigrated("The database lacks Stockroom's tables: run `command-service migrate` first.") from error
     for name, value in wanted.items():
         if value is not None and str(value) != kept[name]:
             raise SettingRefused(

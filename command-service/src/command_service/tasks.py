@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 
 from chassis.logging import get_logger
+from chassis.service import end
 
 log = get_logger(__name__)
 
@@ -32,9 +33,7 @@ class Tasks:
     async def __aexit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(end(task) for task in self._tasks))
 
     def _stop_if_failed(self, task: "asyncio.Future[None]") -> None:
         if task.cancelled():

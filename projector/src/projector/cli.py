@@ -6,19 +6,20 @@ import typer
 
 from chassis import logging, service
 from chassis.logging import get_logger
+from chassis.settings import load
 from projector import bootstrap
 from projector.redis_client import UnsafeRedis
 from projector.settings import ProjectorSettings
 
 log = get_logger(__name__)
 
-app = typer.Typer(add_completion=False, help=__doc__)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 
 @app.callback(invoke_without_command=True)
 def run() -> None:
     """Runs the projector. Settings come from the environment; the README lists them."""
-    settings = ProjectorSettings()
+    settings = load(ProjectorSettings)
     logging.configure("projector", settings.log_level)
     raise typer.Exit(service.run(lambda: serve(settings)))
 

@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from chassis.health import Health
 from chassis.http import Service
-from chassis.service import create_app
+from chassis.service import create_app, end
 from query_service import problems
 from query_service.inventory import routes as inventory_routes
 from query_service.products import routes as product_routes
@@ -35,7 +35,7 @@ def build(settings: QuerySettings) -> Service:
         try:
             yield
         finally:
-            await _end(listening)
+            await end(listening)
             await client.aclose()
 
     return create_app(
@@ -47,10 +47,3 @@ def build(settings: QuerySettings) -> Service:
         problem_types=problems.ALL,
         lifespan=lifespan,
     )
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    """Cancels until it has worked: `wait_for` of Python 3.11, in which redis-py sends, may swallow a cancellation."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait((task,), timeout=0.1)

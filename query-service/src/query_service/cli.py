@@ -3,10 +3,10 @@
 import sys
 
 import typer
-from pydantic import ValidationError
 
 from chassis import logging
 from chassis.service import run, serve
+from chassis.settings import load
 from query_service.bootstrap import build
 from query_service.settings import QuerySettings
 
@@ -16,11 +16,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.callback(invoke_without_command=True)
 def main() -> None:
     """Serve the read model over HTTP. Settings come from the environment: STOCKROOM_REDIS_URL and its like."""
-    try:
-        settings = QuerySettings()
-    except ValidationError as error:
-        typer.echo(f"query-service: the settings do not fit: {error}", err=True)
-        raise typer.Exit(2) from None
+    settings = load(QuerySettings)
     logging.configure("query-service", settings.log_level)
 
     async def serving() -> int:

@@ -74,7 +74,7 @@ class Feed:
             rows = (await connection.execute(query)).all()
         heads = [(row[0], row[1], row[2], row[3]) for row in rows]
         is_full = sum(row[4] for row in rows) >= limit
-        until = max(head[3] for head in heads) if is_full else max(settled, after)
+        until = max(head[3] for head in heads) if is_full else settled
         return Heads(settled, until, heads)
 
 

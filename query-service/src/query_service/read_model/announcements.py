@@ -100,7 +100,7 @@ class Announcements:
         """Never returns; raises `RedisError` when Redis hangs, or was lost and could not be had again at once."""
         while True:
             message = await pubsub.get_message(timeout=_HEARTBEAT_SECONDS)
-            if message is None:
+            if message is None:  # redis-py's own health check would send this, but not miss the answer
                 await pubsub.ping()
                 message = await _answer(pubsub)
             self._take(message)

@@ -195,9 +195,15 @@ async def serve(
     failed = work.done() and not work.cancelled()
     if failed and work.exception() is not None:
         log.critical("background_work_failed", exc_info=work.exception())
-    work.cancel()
-    await asyncio.gather(work, return_exceptions=True)
+    await end(work)
     return 1 if failed or not server.started else 0
+
+
+async def end(work: "asyncio.Future[Any]") -> None:
+    """Cancels a task until it has ended: Python 3.11's `wait_for`, inside drivers, can swallow a cancellation."""
+    while not work.done():
+        work.cancel()
+        await asyncio.wait([work], timeout=0.1)
 
 
 def run(main: Callable[[], Awaitable[int]]) -> int:

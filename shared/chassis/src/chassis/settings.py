@@ -1,6 +1,9 @@
 """Settings that all services share. Each is read from the environment, with the prefix ``STOCKROOM_``."""
 
-from pydantic import Field
+import sys
+from typing import TypeVar
+
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -19,3 +22,16 @@ class ServiceSettings(BaseSettings):
     @property
     def cors_origin_list(self) -> list[str]:
         return [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
+
+
+S = TypeVar("S", bound=ServiceSettings)
+
+
+def load(settings: type[S]) -> S:
+    """The settings of this process; ends it with exit code 2, naming each variable at fault, when they don't fit."""
+    try:
+        return settings()
+    except ValidationError as error:
+        for fault in error.errors(include_url=False, include_input=False):
+            sys.stderr.write(f"STOCKROOM_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}\n")
+        raise SystemExit(2) from None
