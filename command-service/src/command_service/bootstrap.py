@@ -8,8 +8,8 @@ from typing import Any, cast
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from chassis.application import Service
 from chassis.health import Health
-from chassis.http import Service
 from chassis.service import create_app, serve
 from command_service import api, problems
 from command_service.catalog.api import ROUTES as CATALOG_ROUTES

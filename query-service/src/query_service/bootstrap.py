@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
+from chassis.application import Service
 from chassis.health import Health
-from chassis.http import Service
 from chassis.service import create_app, end
 from query_service import problems
 from query_service.inventory import routes as inventory_routes

@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from chassis.http import Operation, Service
+from chassis.application import Service
+from chassis.http import Operation
 from chassis.problems import MEDIA_TYPE, ProblemType
 
 _REF = "#/components/schemas/{model}"

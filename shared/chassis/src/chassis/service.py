@@ -17,9 +17,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from chassis import openapi
+from chassis.application import Service
 from chassis.corked import CorkedHttp
 from chassis.health import Health
-from chassis.http import Operation, Service
+from chassis.http import Operation
 from chassis.logging import get_logger
 from chassis.problems import ProblemType
 from chassis.settings import ServiceSettings
