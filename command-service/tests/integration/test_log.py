@@ -4,9 +4,8 @@ import asyncio
 
 import asyncpg
 import pytest
-from sqlalchemy.exc import SQLAlchemyError
 
-from command_service.database import SettingRefused, make_engine, open_shop
+from command_service.database import NotMigrated, SettingRefused, make_engine, open_shop
 from command_service.event_store.feed import Feed
 from command_service.executor.batch import Job
 from command_service.executor.executor import MAX_LOCKS
@@ -91,7 +90,7 @@ async def test_what_a_shop_was_started_with_is_kept_and_a_setting_that_differs_i
 
 async def test_an_unmigrated_database_is_an_error_and_no_empty_shop(settings: CommandSettings) -> None:
     engine = make_engine(settings)
-    with pytest.raises(SQLAlchemyError):
+    with pytest.raises(NotMigrated, match="command-service migrate"):
         await open_shop(engine, settings)
     await engine.dispose()
 

@@ -40,4 +40,4 @@ async def test_it_ends_in_whatever_turn_it_is_told_to(serve_over, redis_url):
 def test_a_setting_that_does_not_fit_stops_it_and_is_named(run_command):
     ended = run_command(STOCKROOM_QUERY_PORT="no port")
     assert ended.returncode == 2
-    assert "query_port" in ended.stderr
+    assert "STOCKROOM_QUERY_PORT" in ended.stderr

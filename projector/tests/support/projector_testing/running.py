@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import aio_pika
 from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import PublishError
 from redis.asyncio import Redis
 
+from chassis.service import end
 from contracts.envelope import RecordedEvent
 from contracts.topology import (
     DEAD_LETTER_QUEUE,
@@ -55,9 +57,7 @@ class World:
             yield projector
             assert not work.done(), work
         finally:
-            work.cancel()
-            with suppress(asyncio.CancelledError):
-                await work
+            await end(work)
 
     async def ready(self, projector: Projector) -> None:
         async def is_ready() -> bool:
@@ -78,9 +78,18 @@ class World:
                 await self.publish_raw(partition, message(recorded[start : start + packed]))
 
     async def publish_raw(self, partition: int, body: bytes) -> None:
+        """Sends a message, and sends it again as long as there is no queue yet to take it, as the relay does."""
         async with self._channel() as channel:
             exchange = await channel.get_exchange(EVENTS_EXCHANGE)
-            await exchange.publish(aio_pika.Message(body, delivery_mode=2), routing_key(partition))
+
+            async def taken() -> bool:
+                try:
+                    await exchange.publish(aio_pika.Message(body, delivery_mode=2), routing_key(partition))
+                except PublishError:
+                    return False
+                return True
+
+            await eventually(taken, f"partition {partition} has a queue")
 
     async def dead_letters(self) -> int:
         async with self._channel() as channel:
@@ -105,7 +114,7 @@ class World:
     async def _channel(self) -> AsyncIterator[aio_pika.abc.AbstractChannel]:
         connection: AbstractConnection = await aio_pika.connect(self.rabbitmq_url)
         async with connection:
-            yield await connection.channel()
+            yield await connection.channel(on_return_raises=True)
 
 
 @asynccontextmanager

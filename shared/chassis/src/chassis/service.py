@@ -39,6 +39,9 @@ EXPOSED_HEADERS: Final = (
 SHUTDOWN_SECONDS: Final = 8
 """Seconds that requests under way get to end when the process is told to stop."""
 
+END_SECONDS: Final = 2.0
+"""Seconds that a cancelled task gets before it is cancelled again."""
+
 Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
 
@@ -201,10 +204,13 @@ async def serve(
 
 
 async def end(work: "asyncio.Future[Any]") -> None:
-    """Cancels a task until it has ended: Python 3.11's `wait_for`, inside drivers, can swallow a cancellation."""
+    """Cancels a task until it has ended: Python 3.11's `wait_for`, inside drivers, can swallow a cancellation.
+
+    Between two cancellations it has time to close what it holds, which another cancellation would cut short.
+    """
     while not work.done():
         work.cancel()
-        await asyncio.wait([work], timeout=0.1)
+        await asyncio.wait([work], timeout=END_SECONDS)
 
 
 def run(main: Callable[[], Awaitable[int]]) -> int:
