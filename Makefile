@@ -1,7 +1,7 @@
 # `make run` and `make test` need Python 3.11 or newer and nothing else; see README.md.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench format env clean
+.PHONY: help run test check bench chaos format env clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | sort
@@ -20,6 +20,9 @@ check: env ## format, lint, types, import rules
 
 bench: env ## measure Stockroom beside its peers, on this machine (about three minutes)
 	.venv/bin/python tests-e2e/benchmarks/bench.py
+
+chaos: env ## break the whole system under load: `make chaos SECONDS=300 SEED=7`
+	@PYTHONPATH=tests-e2e exec .venv/bin/python -m chaos --seconds $(or $(SECONDS),300) --seed "$(SEED)"
 
 format: env ## write the code as the formatter wants it
 	.venv/bin/ruff check --fix-only .

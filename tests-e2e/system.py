@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 READY_SECONDS: Final = 60
 QUIET_SECONDS: Final = 60
+PORTS: Final = ("command", "query", "projector", "relay", "worker", "processes")
 
 
 def wait_for(what: str, condition: Callable[[], T], seconds: float = READY_SECONDS) -> T:
@@ -80,6 +81,11 @@ class Process:
             self._process.kill()
             self._process.wait()
 
+    def send(self, number: signal.Signals) -> None:
+        """A signal: SIGSTOP freezes it, SIGCONT lets it go on as if no time had passed."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def stop(self) -> int:
         """Ends it as an operator would; returns its exit code."""
         assert self._process is not None
@@ -100,7 +106,7 @@ class System:
 
     def __init__(self, servers: Mapping[str, str], folder: Path) -> None:
         self.folder = folder
-        self._ports = {name: free_port() for name in ("command", "query", "projector", "relay")}
+        self._ports = {name: free_port() for name in PORTS}
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("STOCKROOM_")},
             **servers,
@@ -112,18 +118,23 @@ class System:
         self.relay = self._process("relay", [program("command-service"), "relay"], self._ports["relay"])
         self.projector = self._process("projector", [program("projector")], self._ports["projector"])
         self.queries = self._process("query", [program("query-service")], self._ports["query"])
-        self.processes = [self.api, self.relay, self.projector, self.queries]
+        self.worker = self._process("worker", [program("command-service"), "worker"], self._ports["worker"])
+        self.managers = self._process("processes", [program("command-service"), "processes"], self._ports["processes"])
+        self.processes = [self.api, self.relay, self.worker, self.managers, self.projector, self.queries]
         self.command = httpx.Client(base_url=self.api.url, timeout=40)
         self.query = httpx.Client(base_url=self.queries.url, timeout=40)
 
     def _process(self, name: str, command: Sequence[str], port: int) -> Process:
         return Process(name, command, port, self.environment, self.folder / f"{name}.log")
 
-    def second_api(self) -> Process:
-        """Another api process on the same log."""
+    def another(self, kind: str, **settings: str) -> Process:
+        """Another api, worker or processes beside those that run, with other settings where it has them."""
         port = free_port()
-        environment = {**self.environment, "STOCKROOM_COMMAND_PORT": str(port)}
-        process = Process("api-2", [program("command-service"), "api"], port, environment, self.folder / "api-2.log")
+        setting = "STOCKROOM_COMMAND_PORT" if kind == "api" else f"STOCKROOM_{kind.upper()}_PORT"
+        environment = {**self.environment, setting: str(port)}
+        environment |= {f"STOCKROOM_{name.upper()}": value for name, value in settings.items()}
+        name = f"{kind}-{port}"
+        process = Process(name, [program("command-service"), kind], port, environment, self.folder / f"{name}.log")
         self.processes.append(process)
         process.start()
         return process

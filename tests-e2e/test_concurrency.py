@@ -1,5 +1,6 @@
 """Many clients at once: what each may rely on."""
 
+import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -52,7 +53,7 @@ def test_clients_always_read_their_own_writes_in_documents_lists_and_searches(sh
 
 def test_changes_of_one_stock_through_two_apis_all_happen_once(shop: System) -> None:
     product_id = shop.add_product(initial_stock=40).json()["id"]
-    urls = [shop.api.url, shop.second_api().url]
+    urls = [shop.api.url, shop.another("api").url]
     changes = 15
 
     def client(number: int) -> list[tuple[str, str, int]]:
@@ -79,7 +80,45 @@ def test_changes_of_one_stock_through_two_apis_all_happen_once(shop: System) -> 
     assert shop.read(f"/inventory/{product_id}", token).json()["current_stock"] == expected >= 0
 
 
-def _stream(shop: System, stream_id: str) -> list[dict[str, Any]]:
-    import json
+def test_many_clients_reserve_the_last_piece_of_each_product_and_not_one_more(shop: System) -> None:
+    pieces = 1000
+    products = [shop.add_product(initial_stock=pieces, price="1").json()["id"] for _ in range(3)]
+    urls = [shop.api.url, shop.another("api").url]
+    shop.another("worker")
 
-    return [json.loads(line) for line in shop.command.get(f"/streams/{stream_id}/events").text.splitlines()]
+    def client(number: int) -> list[str]:
+        """Orders one piece of one of the products, at once or queued, until it is refused everywhere."""
+        accepted, sold_out, n = [], set[str](), 0
+        with httpx.Client(base_url=urls[number % 2], timeout=60) as http:
+            while len(sold_out) < len(products):
+                n += 1
+                product_id = products[(number + n) % len(products)]
+                headers = {"Prefer": "respond-async, wait=30"} if (number + n) % 4 == 0 else {}
+                body = {"customer_id": f"c{number}", "lines": [{"product_id": product_id, "quantity": 1}]}
+                response = http.post("/orders", json=body, headers=headers)
+                if response.status_code == 409:
+                    assert response.json()["type"] == "/problems/insufficient-stock"
+                    sold_out.add(product_id)
+                else:
+                    assert response.status_code == 201, (response.status_code, response.text)
+                    accepted.append(response.json()["id"])
+        return accepted
+
+    accepted = [order_id for orders in together(64, client) for order_id in orders]
+
+    assert len(accepted) == len(set(accepted)) == pieces * len(products)
+    reserved = []
+    for product_id in products:
+        events = _stream(shop, f"inventory-{product_id}", limit=10_000)
+        reservations = [event["data"]["order_id"] for event in events if event["type"] == "StockReserved"]
+        assert len(reservations) == pieces
+        reserved += reservations
+        token = shop.command.patch(f"/products/{product_id}", json={"name": product_id}).headers["consistency-token"]
+        stock = shop.read(f"/inventory/{product_id}", token).json()
+        assert (stock["current_stock"], stock["reserved"], stock["available"]) == (pieces, pieces, 0)
+    assert sorted(reserved) == sorted(accepted)
+
+
+def _stream(shop: System, stream_id: str, limit: int = 1000) -> list[dict[str, Any]]:
+    response = shop.command.get(f"/streams/{stream_id}/events", params={"limit": limit})
+    return [json.loads(line) for line in response.text.splitlines()]

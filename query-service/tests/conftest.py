@@ -1,18 +1,10 @@
 """A shop written straight into Redis with the contract's own functions, and the service over it."""
 
-import contextlib
-import os
 import random
-import shutil
-import socket
-import subprocess
-import sys
-import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -20,7 +12,15 @@ import pytest
 import redis
 
 from contracts import tokens
-from contracts.documents import ProductDisplay, ProductInventory, UserRating, store
+from contracts.documents import (
+    OrderDetails,
+    OrderDetailsLine,
+    OrderSummary,
+    ProductDisplay,
+    ProductInventory,
+    UserRating,
+    store,
+)
 from contracts.keys import (
     APPLIED_CHANNEL,
     DISCONTINUED,
@@ -28,6 +28,8 @@ from contracts.keys import (
     LIVE,
     SORTS,
     Generation,
+    journal_member,
+    order_member,
     sort_member,
     stock_member,
     word_member,
@@ -36,10 +38,7 @@ from contracts.text import words
 from contracts.topology import partition_of
 from query_service.bootstrap import build
 from query_service.settings import QuerySettings
-from stockroom_local.servers import Redis
-from stockroom_local.waiting import wait_until
 
-COMMAND = str(Path(sys.executable).with_name("query-service"))
 PARTITIONS = 8
 WORDS = [
     *("chai", "chang", "syrup", "côte", "blaye", "sony", "wireless", "headphones", "xps"),
@@ -54,7 +53,9 @@ class Shop:
         self.redis: Any = redis.Redis.from_url(url)
         self.generation = Generation(1)
         self.products: dict[str, ProductDisplay] = {}
+        self.orders: dict[str, OrderDetails] = {}
         self.bodies: dict[str, bytes] = {}
+        """Of products and orders."""
         self.whole()
 
     def whole(self, is_whole: bool = True) -> None:
@@ -87,12 +88,42 @@ class Shop:
         document = UserRating(user_id, rating, 1, "2026-01-01T00:00:00.000000Z")
         self.redis.set(self.generation.rating(product_id, user_id), store(document, hidden=rating == 0))
 
-    def announce(self, product_id: str) -> int:
-        return int(self.redis.publish(f"{APPLIED_CHANNEL}{partition_of(product_id, PARTITIONS)}", b"1"))
+    def place(self, order: OrderDetails) -> OrderDetails:
+        """Adds an order or replaces it, with its summary, indexes and version."""
+        g = self.generation
+        if old := self.orders.get(order.id):
+            for key in _lists(g, old):
+                self.redis.zrem(key, order_member(old.id, old.placed_at))
+        for key in _lists(g, order):
+            self.redis.zadd(key, {order_member(order.id, order.placed_at): 0})
+        stored = store(order)
+        self.orders[order.id] = order
+        self.bodies[order.id] = stored.partition(b"\n")[2]
+        self.redis.set(g.order(order.id), stored)
+        self.redis.set(g.version(f"order-{order.id}"), order.version)
+        head = (order.customer_id, order.status, order.total, order.currency)
+        summary = OrderSummary(order.id, *head, len(order.lines), order.placed_at)
+        self.redis.set(g.order_summary(order.id), store(summary))
+        return order
 
-    def token(self, product_id: str, version: int) -> str:
-        partition = partition_of(product_id, PARTITIONS)
-        return tokens.encode({partition: (f"product-{product_id}", version)}, PARTITIONS)
+    def tell(self, journal: str, position: int, entry: bytes) -> None:
+        """Adds an entry to a journal, by its key."""
+        self.redis.zadd(journal, {journal_member(position, entry): 0})
+
+    def sell(self, day: str, **sums: int) -> None:
+        """Adds to a day's sums; money in 1/10000."""
+        for name, increment in sums.items():
+            self.redis.hincrby(self.generation.sales(day), name, increment)
+
+    def sell_together(self, product_id: str, other: str, times: int) -> None:
+        self.redis.zincrby(self.generation.bought_with(product_id), -times, other)
+
+    def announce(self, partition_key: str) -> int:
+        return int(self.redis.publish(f"{APPLIED_CHANNEL}{partition_of(partition_key, PARTITIONS)}", b"1"))
+
+    def token(self, partition_key: str, version: int, kind: str = "product") -> str:
+        partition = partition_of(partition_key, PARTITIONS)
+        return tokens.encode({partition: (f"{kind}-{partition_key}", version)}, PARTITIONS)
 
     def park(self, product_id: str) -> str:
         """Parks something in the product's partition; returns the key that says so."""
@@ -119,6 +150,10 @@ class Shop:
         pipe.execute()
 
 
+def _lists(generation: Generation, order: OrderDetails) -> list[str]:
+    return [generation.orders(c, s) for c in (None, order.customer_id) for s in (None, order.status)]
+
+
 def random_product(rnd: random.Random, **fields: Any) -> ProductDisplay:
     """A product with few distinct names, prices, ratings and times, so that there are ties everywhere."""
     available = rnd.choice((0, 0, 1, 3, 20))
@@ -142,9 +177,34 @@ def random_product(rnd: random.Random, **fields: Any) -> ProductDisplay:
     return replace(product, **fields)
 
 
+def random_order(rnd: random.Random, **fields: Any) -> OrderDetails:
+    """An order with few distinct customers, states and times, so that there are ties everywhere."""
+    line = OrderDetailsLine(
+        product_id=str(uuid.UUID(int=rnd.getrandbits(128))), name="Côte de Blaye", quantity=2, unit_price="5.00",
+        shipped=0, returned=0, cancelled=0,
+    )  # fmt: skip
+    order = OrderDetails(
+        id=str(uuid.UUID(int=rnd.getrandbits(128))),
+        customer_id=rnd.choice(("guest", "a:b", "12345", "a@b")),
+        status=rnd.choice(("placed", "paid", "shipped")),
+        lines=[line] * rnd.randint(1, 3),
+        total="10.00",
+        currency="EUR",
+        placed_at=f"2026-01-0{rnd.randint(1, 3)}T00:00:00.{rnd.randint(0, 2):06d}Z",
+        updated_at="2026-01-05T00:00:00.000000Z",
+        version=1,
+    )
+    return replace(order, **fields)
+
+
 @pytest.fixture
 def make_product() -> Any:
     return random_product
+
+
+@pytest.fixture
+def make_order() -> Any:
+    return random_order
 
 
 @pytest.fixture
@@ -155,8 +215,8 @@ def shop(redis_url: str) -> Iterator[Shop]:
 
 
 @asynccontextmanager
-async def serving(url: str) -> AsyncIterator[httpx.AsyncClient]:
-    app = build(QuerySettings(redis_url=url))
+async def serving(url: str, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+    app = build(QuerySettings(redis_url=url, **settings))
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop") as client,
@@ -166,7 +226,7 @@ async def serving(url: str) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def serve_over() -> Any:
-    """`async with serve_over(redis_url) as client`."""
+    """`async with serve_over(redis_url, currency="EUR") as client`; settings are optional."""
     return serving
 
 
@@ -188,59 +248,3 @@ def shop_over() -> Iterator[Any]:
     yield make
     for shop in shops:
         shop.redis.close()
-
-
-@pytest.fixture
-def own_redis(server_means: Any) -> Iterator[Redis]:
-    """A Redis that this test may stop, kill and restart."""
-    home = Path(tempfile.mkdtemp(prefix="stockroom-test-"))
-    home.chmod(0o755)
-    server = Redis(home, server_means[Redis.title])
-    server.start()
-    yield server
-    server.discard()
-    shutil.rmtree(home, ignore_errors=True)
-
-
-@dataclass
-class Process:
-    popen: subprocess.Popen[bytes]
-    url: str
-
-
-@pytest.fixture
-def process(redis_url: str) -> Iterator[Process]:
-    """`query-service`, started as an operator starts it, once it answers."""
-    port = free_port()
-    environment = {**os.environ, "STOCKROOM_REDIS_URL": redis_url, "STOCKROOM_QUERY_PORT": str(port)}
-    popen = subprocess.Popen([COMMAND], env=environment, stdout=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
-
-    def answers() -> bool:
-        with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{url}/health/live").is_success
-        return popen.poll() is not None
-
-    try:
-        assert wait_until(answers, 60)
-        assert popen.poll() is None
-        yield Process(popen, url)
-    finally:
-        popen.terminate()
-        popen.wait(30)
-
-
-@pytest.fixture
-def run_command() -> Any:
-    """Runs `query-service` to its end with certain environment variables."""
-
-    def run(**environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([COMMAND], env={**os.environ, **environment}, capture_output=True, text=True, timeout=60)
-
-    return run
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -184,6 +184,42 @@ def reads(table: Table, system: System, folder: Path, crud_url: str) -> None:
     table.add("GET /products/{id}, p99", ours.percentile(0.99) * 1e3, "ms", "CRUD p99", crud.percentile(0.99) * 1e3)
 
 
+def orders(table: Table, system: System) -> None:
+    """Orders of one piece, of many products and of the same three: what contention for stock costs."""
+    ids = [system.add_product(initial_stock=1_000_000_000).json()["id"] for _ in range(1000)]
+
+    def place(products: list[str]) -> Result:
+        bodies = [b'{"customer_id":"c","lines":[{"product_id":"%s","quantity":1}]}' % p.encode() for p in products]
+        ready = [request("POST", "/orders", "127.0.0.1", body) for body in bodies]
+        result = load(system.api.url, lambda n: ready[n % len(ready)], seconds=SECONDS)
+        assert set(result.statuses) == {201}, result.statuses
+        return result
+
+    spread, contended = place(ids), place(ids[:3])
+    table.add("POST /orders, 64 connections, 1,000 products", spread.rate, "/s")
+    table.add("POST /orders, p99", spread.percentile(0.99) * 1e3, "ms")
+    table.add("POST /orders, the same 3 products", contended.rate, "/s", "1,000 products", spread.rate)
+
+
+def queued(table: Table, system: System) -> None:
+    """A backlog of accepted commands: accepting it, and draining it from the broker to committed."""
+    ids = [system.add_product(initial_stock=1).json()["id"] for _ in range(1000)]
+    system.worker.kill()
+    count = BACKLOG // 1000 * 1000
+    started = time.perf_counter()
+    for first in range(0, count, 1000):
+        batch = [
+            {"type": "AddToInventory", "data": {"product_id": ids[n], "quantity": 1}, "id": f"queued-{first + n}"}
+            for n in range(1000)
+        ]
+        assert system.command.post("/commands", json=batch).status_code == 202
+    table.add("POST /commands of 1,000, one client", count / (time.perf_counter() - started), "commands/s")
+    wait_for("the broker has all", lambda: _outbox(system) == 0, 300)
+    system.worker.start(ready=False)
+    rate = _drained(system.worker, "stockroom_commands_total")
+    table.add(f"worker, a backlog of {count:,}", rate, "commands/s")
+
+
 def soak(table: Table, system: System) -> None:
     """64 clients that read their own writes for a minute, in documents, lists and searches: none sees an older one."""
     seconds = float(os.environ.get("BENCH_SOAK_SECONDS", "60"))
@@ -197,6 +233,8 @@ def soak(table: Table, system: System) -> None:
 PARTS: dict[str, Callable[..., None]] = {
     "commands": commands,
     "reads": reads,
+    "orders": orders,
+    "queued": queued,
     "drain": drain,
     "readable": readable,
     "soak": soak,

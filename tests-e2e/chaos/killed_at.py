@@ -48,7 +48,35 @@ def projector_after_apply() -> None:
     app([])
 
 
+def worker_before_ack() -> None:
+    from command_service.cli import app
+    from command_service.queue.worker import CommandPartition
+
+    finish = CommandPartition._finish
+
+    async def finish_and_die(partition: CommandPartition, commands: Any) -> None:
+        await finish(partition, commands)
+        if commands:
+            die()
+
+    CommandPartition._finish = finish_and_die  # type: ignore[method-assign]
+    app(["worker"])
+
+
+def processes_before_timer_is_cleared() -> None:
+    from command_service.cli import app
+    from command_service.processes.rows import Rows
+
+    async def clear(_rows: Any, _stream_id: str, _version: int) -> None:
+        die()
+
+    Rows.clear_timer = clear  # type: ignore[method-assign]
+    app(["processes"])
+
+
 POINTS = {
+    "worker-before-ack": worker_before_ack,
+    "processes-before-timer-is-cleared": processes_before_timer_is_cleared,
     "relay-after-publish": relay_after_publish,
     "api-after-commit": api_after_commit,
     "projector-after-apply": projector_after_apply,

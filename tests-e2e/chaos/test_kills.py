@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -25,6 +26,14 @@ def write_some(system: System, count: int, prefix: str) -> None:
         rated = system.command.put(f"{path}/ratings/ann", json={"rating": n % 5 + 1})
         changed = system.command.post(f"{path}/price-changes", json={"price": f"{n}.25"})
         assert (rated.status_code, changed.status_code) == (204, 204)
+        product_id = path.rpartition("/")[2]
+        if n:
+            lines = [{"product_id": product_id, "quantity": 1}]
+            placed = system.command.post("/orders", json={"customer_id": "ann", "lines": lines})
+            paid = system.command.post(
+                f"{placed.headers['location']}/payments", json={"amount": f"{n}.25", "reference": "card"}
+            )
+            assert (placed.status_code, paid.status_code) == (201, 204), (placed.text, paid.text)
 
 
 def test_a_relay_killed_between_publish_and_delete_loses_and_doubles_nothing(fragile: tuple[System, Trio]) -> None:
@@ -71,6 +80,118 @@ def test_an_api_killed_between_commit_and_answer_did_it_once(fragile: tuple[Syst
     added = [event for event in whole_log(system.command) if event["commandid"] == "the-only-one"]
     assert [event["partitionkey"] for event in added] == [again.json()["id"]] * 2
     wait_until_level(system)
+
+
+def test_a_worker_killed_between_commit_and_acknowledge_did_it_once(fragile: tuple[System, Trio]) -> None:
+    system, _ = fragile
+    product_id = system.add_product(initial_stock=0).json()["id"]
+    system.worker.kill()
+    system.worker.start(ready=False, command=killed_at("worker-before-ack"))
+    data = {"product_id": product_id, "quantity": 1}
+    command = {"type": "AddToInventory", "data": data, "id": f"killed-{product_id}"}
+    assert system.command.post("/commands", json=command).status_code == 202
+    system.worker.wait_killed()
+
+    system.worker.start()
+
+    receipt = system.command.get(f"/commands/killed-{product_id}", headers={"Prefer": "wait=30"}).json()
+    assert receipt["status"] == "succeeded"
+    wait_until_level(system)
+    assert system.query.get(f"/inventory/{product_id}").json()["current_stock"] == 1
+
+
+def test_commands_are_accepted_without_a_broker_and_each_happens_once_however_often_the_worker_dies(
+    fragile: tuple[System, Trio],
+) -> None:
+    system, servers = fragile
+    product_ids = [system.add_product(initial_stock=0).json()["id"] for _ in range(10)]
+    commands = [
+        {"type": "AddToInventory", "data": {"product_id": product_ids[n % 10], "quantity": 1}, "id": f"{n}-{uuid4()}"}
+        for n in range(1000)
+    ]
+    servers.rabbitmq.kill()
+
+    accepted = system.command.post("/commands", json=commands)
+
+    assert accepted.status_code == 202
+    statuses = {status(system, command["id"]) for command in commands[::100]}
+    assert statuses == {"accepted"}
+    servers.rabbitmq.start()
+    for _ in range(5):
+        delivered = system.worker.metric("stockroom_commands_delivered_total") if system.worker.is_running() else 0
+        wait_for("the worker gets some", lambda d=delivered: moved_on(system, d, commands))  # type: ignore[misc]
+        system.worker.kill()
+        system.worker.start()
+    for command in commands:
+        ended = system.command.get(f"/commands/{command['id']}", headers={"Prefer": "wait=30"}).json()
+        assert ended["status"] == "succeeded", ended
+    wait_until_level(system)
+    stock = [system.query.get(f"/inventory/{one}").json()["current_stock"] for one in product_ids]
+    assert stock == [100] * 10
+
+
+def unpaid_order(system: System, seconds: int) -> tuple[str, str]:
+    """A product with 10 pieces and an order of 4 of them that must be paid within so many seconds; their ids."""
+    product_id = system.add_product(initial_stock=10).json()["id"]
+    api = system.another("api", payment_deadline=str(seconds))
+    body = {"customer_id": "ann", "lines": [{"product_id": product_id, "quantity": 4}]}
+    placed = httpx.post(f"{api.url}/orders", json=body, timeout=30)
+    assert placed.status_code == 201
+    system.processes.remove(api)
+    api.kill()
+    return product_id, placed.json()["id"]
+
+
+def wait_until_expired(system: System, product_id: str, order_id: str) -> None:
+    wait_for("it expires", lambda: system.query.get(f"/orders/{order_id}").json().get("status") == "cancelled")
+    wait_until_level(system)
+    stock = system.query.get(f"/inventory/{product_id}").json()
+    assert (stock["reserved"], stock["available"]) == (0, 10)
+    names = [e["type"] for e in whole_log(system.command) if e["partitionkey"] == order_id]
+    assert names == ["OrderPlaced", "OrderExpired"]
+
+
+def test_an_unpaid_order_expires_although_everything_was_killed_in_between(fragile: tuple[System, Trio]) -> None:
+    system, servers = fragile
+    product_id, order_id = unpaid_order(system, 2)
+    for process in system.processes:
+        process.kill()
+    for server in servers.all:
+        server.kill()
+
+    for server in servers.all:
+        server.start()
+    for process in system.processes:
+        process.start(ready=False)
+    for process in system.processes:
+        wait_for(f"{process.name} ready", process.is_ready)
+
+    wait_until_expired(system, product_id, order_id)
+
+
+def test_process_managers_killed_between_expiring_and_clearing_the_timer_expire_once(
+    fragile: tuple[System, Trio],
+) -> None:
+    system, _ = fragile
+    system.managers.kill()
+    product_id, order_id = unpaid_order(system, 1)
+    system.managers.start(ready=False, command=killed_at("processes-before-timer-is-cleared"))
+    system.managers.wait_killed()
+
+    system.managers.start()
+
+    wait_until_expired(system, product_id, order_id)
+
+
+def status(system: System, command_id: str) -> str:
+    return str(system.command.get(f"/commands/{command_id}").json()["status"])
+
+
+def moved_on(system: System, delivered: float, commands: list[dict[str, Any]]) -> bool:
+    """The worker was given something since, or there is nothing more to be given."""
+    if system.worker.metric("stockroom_commands_delivered_total") > delivered:
+        return True
+    return all(status(system, command["id"]) != "accepted" for command in commands[::50])
 
 
 def _answers(system: System) -> bool:

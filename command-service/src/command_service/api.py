@@ -1,14 +1,16 @@
 """How every command comes in over HTTP: one table row each, one handler for all.
 
-A route parses, sends and renders. Checks come in this order: body and path (400, 413, 415, 422), the command's id
-(422), existence (404), expected version (412), the rules (409).
+A route parses, sends and renders; or, where the client prefers it, has the command accepted for later. Checks come in
+this order: body and path (400, 413, 415, 422), the command's id (422), existence (404), expected version (412), the
+rules (409).
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
+from urllib.parse import quote
 
 from chassis import problems
 from chassis.body import invalid, validate
@@ -24,27 +26,26 @@ from chassis.http import (
     json_reply,
     problem_reply,
 )
-from chassis.ids import new_id
-from chassis.problems import Problem, ProblemType, body_error, parameter_error
+from chassis.openapi import REFERENCE
+from chassis.prefer import MAX_WAIT, Preference, read_preference
+from chassis.problems import Problem, ProblemType, body_error
+from command_service.calls import expected_version, make_envelope
+from command_service.database import unavailable_when_down
 from command_service.decider import Command
 from command_service.envelope import (
     RETRY_AFTER,
     CommandEnvelope,
     ExecutionFailed,
-    ExpectedVersion,
     KeyReused,
     Outcome,
     Unavailable,
-    fingerprint_of,
 )
 from command_service.fields import USER_ID_PATTERN
 from command_service.mediator import Mediator
 from command_service.problems import KEY_REUSED, VERSION_MISMATCH
-
-_KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_ENTITY_TAG: Final = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
-_VERSION_TAG: Final = re.compile(r"(0|[1-9][0-9]{0,9})(-[0-9a-f]{16})?")
+from command_service.queue.accepting import Acceptor
+from command_service.queue.receipts import Receipts
+from command_service.queue.waiting import Endings
 
 _ALWAYS: Final = (
     problems.BAD_REQUEST,
@@ -64,6 +65,15 @@ _HEADERS: Final = (
         "The command's id. The same key with the same content gives the first outcome again, and nothing twice.",
         {"type": "string", "pattern": "^[!-~]{1,128}$"},
     ),
+    HeaderParameter(
+        "Prefer",
+        "`respond-async`: accept the command and answer 202 at once. With `wait=N` as well: answer as without it, if "
+        f"the command ends within N seconds (at most {MAX_WAIT}), else 202.",
+    ),
+)
+ACCEPTED: Final = ResponseDoc(
+    "Accepted; it will be executed.",
+    headers={"Location": "`/commands/{id}`", "Preference-Applied": "What was preferred."},
 )
 _IF_MATCH: Final = HeaderParameter(
     "If-Match",
@@ -93,17 +103,31 @@ class CommandRoute:
     summary: str
     problems: tuple[ProblemType, ...]
     location: str | None = None
-    has_body: bool = True
+    body: Literal["required", "optional", "none"] = "required"
+
+    @property
+    def creates(self) -> bool:
+        return self.location is not None
 
 
-def operations(mediator: Mediator, routes: tuple[CommandRoute, ...]) -> list[Operation]:
-    return [_operation(mediator, route) for route in routes]
+@dataclass(frozen=True, slots=True)
+class Door:
+    """By which commands go in: at once through the mediator, or accepted for later."""
+
+    mediator: Mediator
+    acceptor: Acceptor
+    endings: Endings
+    receipts: Receipts
 
 
-def _operation(mediator: Mediator, route: CommandRoute) -> Operation:
+def operations(door: Door, routes: tuple[CommandRoute, ...]) -> list[Operation]:
+    return [_operation(door, route) for route in routes]
+
+
+def _operation(door: Door, route: CommandRoute) -> Operation:
     names = re.findall(r"\{(\w+)\}", route.path)
-    creates = route.location is not None
     fields = _path_fields(route)
+    done = {201: _created(route)} if route.creates else {204: ResponseDoc("Done.", headers=_SUCCESS_HEADERS)}
     return Operation(
         method=route.method,
         path=route.path,
@@ -111,12 +135,13 @@ def _operation(mediator: Mediator, route: CommandRoute) -> Operation:
         summary=route.summary,
         description=route.command.__doc__ or "",
         tag=route.tag,
-        handler=_handler(mediator, route, fields),
+        handler=_handler(door, route, fields),
         path_parameters={name: USER_ID_PARAMETER if name == "user_id" else UUID_PARAMETER for name in names},
-        body=_body_schema(route.command, fields) if route.has_body else None,
-        headers=_HEADERS if creates else (*_HEADERS, _IF_MATCH),
-        responses={201: _created(route)} if creates else {204: ResponseDoc("Done.", headers=_SUCCESS_HEADERS)},
-        problems=(*_ALWAYS, *route.problems, *(() if creates else (VERSION_MISMATCH,))),
+        body=None if route.body == "none" else _body_schema(route, fields),
+        body_required=route.body == "required",
+        headers=_HEADERS if route.creates else (*_HEADERS, _IF_MATCH),
+        responses={**done, 202: ACCEPTED},
+        problems=(*_ALWAYS, *route.problems, *(() if route.creates else (VERSION_MISMATCH,))),
     )
 
 
@@ -128,14 +153,15 @@ def _path_fields(route: CommandRoute) -> dict[str, str]:
     return fields
 
 
-def _body_schema(command: type[Command], fields: Mapping[str, str]) -> dict[str, Any]:
-    schema = command.model_json_schema()
+def _body_schema(route: CommandRoute, fields: Mapping[str, str]) -> dict[str, Any]:
+    schema = route.command.model_json_schema(ref_template=REFERENCE)
     for field in fields.values():
         schema["properties"].pop(field)
         schema["required"] = [name for name in schema.get("required", []) if name != field]
     if not schema.get("required"):
         schema.pop("required", None)
-        schema["minProperties"] = 1
+        if route.body == "required":
+            schema["minProperties"] = 1
     return schema
 
 
@@ -148,23 +174,45 @@ def _created(route: CommandRoute) -> ResponseDoc:
     return ResponseDoc("Created.", schema, {**_SUCCESS_HEADERS, "Location": f"`{route.location}`"})
 
 
-def _handler(mediator: Mediator, route: CommandRoute, fields: Mapping[str, str]) -> Handler:
-    creates = route.location is not None
-
+def _handler(door: Door, route: CommandRoute, fields: Mapping[str, str]) -> Handler:
     async def handle(call: Call) -> Reply:
-        document = _with_path(await call.json(), call.path, fields, route.has_body)
+        document = _with_path(await call.json(), call.path, fields, route.body)
         command = validate(route.command, document)
-        envelope = make_envelope(call, command, _expected_version(call, creates=creates))
-        outcome = await send(mediator, envelope)
+        envelope = make_envelope(call, command, expected_version(call, creates=route.creates))
+        prefer = call.header(b"prefer")
+        if prefer is not None and (preference := read_preference(prefer)).respond_async:
+            return await _later(door, envelope, preference, route.location)
+        outcome = await send(door.mediator, envelope)
         return render(outcome, route.location)
 
     return handle
 
 
-def _with_path(document: Any, path: Mapping[str, str], fields: Mapping[str, str], has_body: bool) -> dict[str, Any]:
+async def _later(door: Door, envelope: CommandEnvelope, preference: Preference, location: str | None) -> Reply:
+    """Accepted; and, if it ends in the time that the client waits, its very answer."""
+    await accept(door.acceptor, [envelope])
+    if preference.wait is not None:
+        await door.endings.wait([envelope.command_id], preference.wait)
+        receipt = None
+        # Accepted it is, also when nobody can say just now what has become of it.
+        with suppress(Problem), unavailable_when_down():
+            receipt = (await door.receipts.find([envelope.command_id])).get(envelope.command_id)
+        if receipt is not None and receipt.outcome is not None:
+            answer = render(receipt.outcome, location)
+            return replace(answer, headers=answer.headers + preference.applied())
+    where = (b"location", command_url(envelope.command_id).encode())
+    return Reply(202, b"", (where, *preference.applied()))
+
+
+def command_url(command_id: str) -> str:
+    """Where a command's receipt is."""
+    return f"/commands/{quote(command_id, safe='')}"
+
+
+def _with_path(document: Any, path: Mapping[str, str], fields: Mapping[str, str], body: str) -> dict[str, Any]:
     """The command's data: the body's members and the path's values."""
     if document is None:
-        if has_body:
+        if body == "required":
             raise invalid([body_error("#", "This command needs a JSON object as its body.")])
         document = {}
     if not isinstance(document, dict):
@@ -176,73 +224,40 @@ def _with_path(document: Any, path: Mapping[str, str], fields: Mapping[str, str]
     return document
 
 
-def make_envelope(call: Call, command: Command, expected: ExpectedVersion | None) -> CommandEnvelope:
-    """The command with its id (the Idempotency-Key, or a new one) and where it comes from."""
-    key = call.header(b"idempotency-key")
-    if key is not None and not _KEY.fullmatch(key):
-        detail = "Idempotency-Key is 1 to 128 visible ASCII characters."
-        raise Problem(problems.BAD_REQUEST, detail, members={"errors": [parameter_error("Idempotency-Key", detail)]})
-    traceparent = call.header(b"traceparent")
-    return CommandEnvelope(
-        command=command.identified(new_id()),
-        command_id=key or new_id(),
-        fingerprint=fingerprint_of(command, expected),
-        correlation_id=call.correlation_id,
-        causation_id=call.correlation_id,
-        submitted_at=datetime.now(UTC),
-        expected_version=expected,
-        traceparent=traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None,
-    )
-
-
-def _expected_version(call: Call, *, creates: bool) -> ExpectedVersion | None:
-    header = call.header(b"if-match")
-    if header is None:
-        return None
-    if creates:
-        raise _bad_if_match("If-Match has no meaning where something new is created; leave it out.")
-    return parse_if_match(header)
-
-
-def parse_if_match(header: str) -> ExpectedVersion:
-    """What the client expects. Weak tags, and tags that are no version, match nothing.
-
-    Raises:
-        Problem: 400, the header is no list of entity tags.
-    """
-    if header.strip() == "*":
-        return ExpectedVersion(None)
-    versions = set()
-    at = 0
-    while True:
-        tag = _ENTITY_TAG.match(header, at)
-        if tag is None:
-            raise _bad_if_match('If-Match is an entity tag such as "3", a list of them, or *.')
-        version = _VERSION_TAG.fullmatch(tag[2])
-        if version is not None and tag[1] is None:
-            versions.add(int(version[1]))
-        rest = header[tag.end() :].lstrip(" \t")
-        if not rest:
-            return ExpectedVersion(frozenset(versions))
-        if not rest.startswith(","):
-            raise _bad_if_match("The entity tags of If-Match are separated by commas.")
-        at = len(header) - len(rest[1:].lstrip(" \t"))
-
-
-def _bad_if_match(detail: str) -> Problem:
-    return Problem(problems.BAD_REQUEST, detail, members={"errors": [parameter_error("If-Match", detail)]})
-
-
 async def send(mediator: Mediator, envelope: CommandEnvelope) -> Outcome:
     """The outcome of the command.
 
     Raises:
         Problem: 422 when its key was used for something else, 500 or 503 when the fault is ours.
     """
-    try:
+    with _as_problems():
         return await mediator.send(envelope)
+
+
+async def accept(acceptor: Acceptor, envelopes: Sequence[CommandEnvelope], places: str | None = None) -> None:
+    """Returns when the commands are safe; raises as `send` does.
+
+    `places` is where the id of each stands, such as ``#/{}/id``.
+    """
+    with _as_problems():
+        try:
+            await acceptor.accept(envelopes)
+        except KeyReused as reused:
+            if places is None:
+                raise
+            fault = body_error(places.format(reused.index), _REUSED)
+            raise Problem(KEY_REUSED, _REUSED, members={"errors": [fault]}) from None
+
+
+_REUSED: Final = "This id came before with another content."
+
+
+@contextmanager
+def _as_problems() -> Iterator[None]:
+    try:
+        yield
     except KeyReused:
-        raise Problem(KEY_REUSED, "This Idempotency-Key came before with another content.") from None
+        raise Problem(KEY_REUSED, _REUSED) from None
     except ExecutionFailed:
         raise Problem(problems.INTERNAL, "The fault is ours; it was logged. Nothing was written.") from None
     except Unavailable:

@@ -1,17 +1,22 @@
 """The composition root: everything is built here and passed in. Nothing connects at import."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any, cast
+from typing import Any, Final, cast
 
+import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.application import Service
+from chassis.consumer import Consumer, Handler, Subscription
 from chassis.health import Health
 from chassis.service import create_app, serve
 from command_service import api, problems
+from command_service.asyncapi import api as asyncapi
 from command_service.catalog.api import ROUTES as CATALOG_ROUTES
 from command_service.catalog.domain import (
     add_new_product,
@@ -31,21 +36,53 @@ from command_service.inventory.api import ROUTES as INVENTORY_ROUTES
 from command_service.inventory.domain import add_to_inventory, confirm_items_shipped, recount
 from command_service.inventory.domain.inventory import INVENTORY
 from command_service.mediator import Behaviour, Mediator, logging, measuring, tracing
+from command_service.orders.api import ROUTES as ORDERS_ROUTES
+from command_service.orders.domain import (
+    cancel_order,
+    confirm_payment,
+    expire_order,
+    place_order,
+    return_items,
+    ship_order,
+)
+from command_service.orders.domain.place_order import PlaceOrder, PlacePastOrder
 from command_service.outbox.housekeeping import Housekeeping
+from command_service.outbox.lanes import command_lane
 from command_service.outbox.relay import Relay
-from command_service.outbox.wake_up import RelayWakeUp
+from command_service.outbox.wake_up import WakeUp
+from command_service.processes.runner import make_processes
+from command_service.queue import api as queue_api
+from command_service.queue import metrics as queue_metrics
+from command_service.queue.accepting import Acceptor
+from command_service.queue.broker import Publisher, command_queues
+from command_service.queue.documents import CommandReader
+from command_service.queue.executing import Execution
+from command_service.queue.receipts import Receipts
+from command_service.queue.settling import Settling
+from command_service.queue.waiting import Endings
+from command_service.queue.worker import CommandPartition, Partitioner
 from command_service.ratings.api import ROUTES as RATINGS_ROUTES
 from command_service.ratings.domain import rate_product, withdraw_rating
+from command_service.read_models import api as read_models_api
+from command_service.read_models.store import Discards, Generations
 from command_service.settings import CommandSettings
+from command_service.stock_alerts.domain import record_stock_alert
 from command_service.tasks import Tasks
+from contracts.topology import DEAD_LETTER_QUEUE, partition_of
+
+_PACKAGE: Final = "stockroom-command-service"
 
 BEHAVIOURS: Sequence[Behaviour] = (tracing, logging, measuring)
 """What every command passes through, from the outside in. (Validation comes first of all: a Command can't be made
 from data that breaks its schema.)"""
 
 
-def use_cases(shop: Shop) -> dict[type[Command], UseCase[Any]]:
-    """Every command that there is, with its rule."""
+ROUTES: Final = (*CATALOG_ROUTES, *INVENTORY_ROUTES, *RATINGS_ROUTES, *ORDERS_ROUTES)
+"""Every command that may come from outside."""
+
+
+def use_cases(shop: Shop, payment_deadline: int = 900) -> dict[type[Command], UseCase[Any]]:
+    """Every command that there is, with its rule; `payment_deadline` is in seconds."""
     products = cast(Aggregate[object], PRODUCT)
     inventories = cast(Aggregate[object], INVENTORY)
     cases: tuple[UseCase[Any], ...] = (
@@ -59,8 +96,33 @@ def use_cases(shop: Shop) -> dict[type[Command], UseCase[Any]]:
         confirm_items_shipped.USE_CASE,
         rate_product.use_case(products),
         withdraw_rating.use_case(products),
+        place_order.use_case(PlaceOrder, products, inventories, shop.currency, payment_deadline),
+        place_order.use_case(PlacePastOrder, products, inventories, shop.currency, payment_deadline),
+        confirm_payment.USE_CASE,
+        ship_order.use_case(inventories),
+        cancel_order.use_case(inventories),
+        return_items.use_case(inventories),
+        expire_order.use_case(inventories),
+        record_stock_alert.USE_CASE,
     )
     return {case.command: case for case in cases}
+
+
+def command_reader() -> CommandReader:
+    """Reads every command that may come from outside."""
+    types = {route.command.type_name(): route.command for route in ROUTES}
+    return CommandReader(types, frozenset(route.command.type_name() for route in ROUTES if route.creates))
+
+
+def lane_of_messages(shop: Shop) -> Callable[[str], int]:
+    """From a command's message, as its receipt keeps it, to the lane of the outbox that it belongs into."""
+    reader, cases = command_reader(), use_cases(shop)
+
+    def lane_of(message: str) -> int:
+        command = reader.read_message(orjson.loads(message), None, datetime.now(UTC)).command
+        return command_lane(partition_of(cases[type(command)].target(command).partition_key, shop.partitions))
+
+    return lane_of
 
 
 async def _ping(engine: AsyncEngine) -> None:
@@ -68,52 +130,117 @@ async def _ping(engine: AsyncEngine) -> None:
         await connection.execute(text("SELECT 1"))
 
 
-async def make_api(settings: CommandSettings) -> Service:
-    """The command API. Its executor and wake-up run as long as the application does."""
-    engine = make_engine(settings, pool_size=4, max_overflow=4, pool_pre_ping=True)
-    writing = make_engine(settings, CONNECTION_SETTINGS, pool_size=2, max_overflow=0)
-    shop = await until_reachable(lambda: open_shop(engine, settings))
-    wake_up = RelayWakeUp(settings.postgres_url)
-    executor = Executor(
-        writing,
-        use_cases(shop),
-        shop.partitions,
-        wake_relay=wake_up,
-        memory=settings.state_memory,
-        retry_seconds=settings.fault_retry_seconds,
-    )
-    mediator = Mediator(BEHAVIOURS, executor.execute)
-    tasks = Tasks(executor.run, wake_up.run)
+@dataclass(frozen=True, slots=True)
+class WriteSide:
+    """What every process has that sends commands. `tasks` must run as long as it does."""
 
-    @asynccontextmanager
-    async def lifespan() -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            stack.push_async_callback(engine.dispose)
-            stack.push_async_callback(writing.dispose)
-            await stack.enter_async_context(tasks)
-            yield
+    engine: AsyncEngine
+    shop: Shop
+    executor: Executor
+    mediator: Mediator
+    acceptor: Acceptor
+    tasks: tuple[Callable[[], Awaitable[None]], ...]
 
+    async def ping(self) -> None:
+        await _ping(self.engine)
+
+
+@asynccontextmanager
+async def write_side(settings: CommandSettings) -> AsyncIterator[WriteSide]:
+    """Connects to Postgres, waiting for it to come up; at the end, every connection is closed."""
+    async with AsyncExitStack() as stack:
+        engine = make_engine(settings, pool_size=4, max_overflow=4, pool_pre_ping=True)
+        stack.push_async_callback(engine.dispose)
+        writing = make_engine(settings, CONNECTION_SETTINGS, pool_size=2, max_overflow=0)
+        stack.push_async_callback(writing.dispose)
+        shop = await until_reachable(lambda: open_shop(engine, settings))
+        wake_up = WakeUp(settings.postgres_url)
+        executor = Executor(
+            writing,
+            use_cases(shop, settings.payment_deadline),
+            shop.partitions,
+            wake_relay=wake_up.relay,
+            wake_waiting=wake_up.waiting,
+            memory=settings.state_memory,
+            retry_seconds=settings.fault_retry_seconds,
+        )
+        mediator = Mediator(BEHAVIOURS, executor.execute)
+        acceptor = Acceptor(executor, shop.partitions)
+        yield WriteSide(engine, shop, executor, mediator, acceptor, (executor.run, wake_up.run))
+
+
+def make_api(side: WriteSide, settings: CommandSettings) -> tuple[Service, Tasks]:
+    """The command API, and what runs as long as the application does."""
+    receipts = Receipts(side.engine)
+    endings = Endings(receipts, settings.postgres_url)
+    tasks = Tasks(*side.tasks, endings.run)
+    door = api.Door(side.mediator, side.acceptor, endings, receipts)
     app = create_app(
         title="Stockroom commands",
-        description="Change the shop. Read it on the query service; `Consistency-Token` lets a query see your write.",
-        version=version("stockroom-command-service"),
-        health=Health({"postgres": lambda: _ping(engine)}),
+        description="Change the shop. Read it on the query service; `Consistency-Token` lets a query see your write. "
+        "What stands on the broker is described by [asyncapi.json](asyncapi.json).",
+        version=version(_PACKAGE),
+        health=Health({"postgres": side.ping}),
         operations=[
-            *api.operations(mediator, (*CATALOG_ROUTES, *INVENTORY_ROUTES, *RATINGS_ROUTES)),
-            *log_api.operations(Feed(engine), shop),
+            *api.operations(door, ROUTES),
+            *queue_api.operations(door, command_reader()),
+            *log_api.operations(Feed(side.engine), side.shop),
+            *read_models_api.operations(Generations(side.engine), Discards(side.engine)),
+            *asyncapi.operations(command_reader(), side.shop.partitions, version(_PACKAGE)),
         ],
         problem_types=problems.ALL,
-        lifespan=lifespan,
+        lifespan=lambda: tasks,
     )
-    app.state.tasks = tasks
-    return app
+    return app, tasks
 
 
 async def run_api(settings: CommandSettings) -> int:
     """The process `command-service api`."""
-    app = await make_api(settings)
-    code = await serve(app, settings, settings.command_port)
-    return 1 if app.state.tasks.failed else code
+    async with write_side(settings) as side:
+        app, tasks = make_api(side, settings)
+        code = await serve(app, settings, settings.command_port)
+    return 1 if tasks.failed else code
+
+
+async def run_worker(settings: CommandSettings) -> int:
+    """The process `command-service worker`."""
+    async with write_side(settings) as side:
+        publisher = Publisher(settings.rabbitmq_url, "stockroom-worker-publishing")
+        execution = Execution(side.mediator, Settling(side.engine), publisher)
+        reader = command_reader()
+        queues = command_queues(side.shop.partitions)
+
+        def handler(number: int) -> Handler:
+            if number < side.shop.partitions:
+                return CommandPartition(reader, execution)
+            return Partitioner(reader, execution, side.acceptor, publisher)
+
+        consumer = Consumer(
+            settings.rabbitmq_url,
+            Subscription("stockroom-worker", queues, DEAD_LETTER_QUEUE, settings.worker_prefetch),
+            handler,
+            lambda consumed: queue_metrics.CONSUMED.set(len(consumed)),
+        )
+
+        async def consuming() -> None:
+            if not consumer.consumed:
+                raise ConnectionError("no queue is consumed")
+
+        app = create_app(
+            title="Stockroom worker",
+            description="Executes queued commands.",
+            version=version(_PACKAGE),
+            health=Health({"postgres": side.ping, "rabbitmq": consuming}),
+        )
+
+        async def work() -> None:
+            async with Tasks(*side.tasks):
+                try:
+                    await consumer.run()
+                finally:
+                    await publisher.close()
+
+        return await serve(app, settings, settings.worker_port, background=work)
 
 
 async def run_relay(settings: CommandSettings) -> int:
@@ -130,7 +257,7 @@ async def run_relay(settings: CommandSettings) -> int:
     app = create_app(
         title="Stockroom relay",
         description="Publishes what was committed.",
-        version=version("stockroom-command-service"),
+        version=version(_PACKAGE),
         health=Health({"postgres and rabbitmq": connected}),
     )
 
@@ -142,3 +269,34 @@ async def run_relay(settings: CommandSettings) -> int:
         return await serve(app, settings, settings.relay_port, background=work)
     finally:
         await engine.dispose()
+
+
+async def run_processes(settings: CommandSettings) -> int:
+    """The process `command-service processes`."""
+    async with write_side(settings) as side, AsyncExitStack() as stack:
+        # What a manager has written down and a crash of Postgres forgets, the walk brings again from the log: its
+        # checkpoint is written later, and so never outlives it. No commit of theirs need wait for the disk, and none
+        # has more than one statement. All find their rows by key, which the planner may not know of a new table.
+        own_settings = {"synchronous_commit": "off", "enable_seqscan": "off", "jit": "off"}
+        own = make_engine(settings, own_settings, pool_size=8, isolation_level="AUTOCOMMIT")
+        stack.push_async_callback(own.dispose)
+        processes = make_processes(
+            own,
+            Feed(own),
+            side.mediator,
+            settings.rabbitmq_url,
+            side.shop.partitions,
+            settings.low_stock,
+        )
+        app = create_app(
+            title="Stockroom processes",
+            description="Process managers: they react to events, and to time, with commands.",
+            version=version(_PACKAGE),
+            health=Health({"postgres": side.ping, "rabbitmq": processes.check_broker, "log": processes.check_log}),
+        )
+
+        async def work() -> None:
+            async with Tasks(*side.tasks):
+                await processes.run()
+
+        return await serve(app, settings, settings.processes_port, background=work)

@@ -43,7 +43,7 @@ def unavailable_when_down() -> Iterator[None]:
 
 
 class ServerUnreachable(Exception):
-    """Postgres did not answer when the process started."""
+    """A server did not answer when the process started."""
 
 
 class NotMigrated(Exception):
@@ -62,14 +62,20 @@ class Shop:
     currency: str
 
 
-def make_engine(settings: CommandSettings, server_settings: dict[str, str] | None = None, **pool: Any) -> AsyncEngine:
-    """An engine whose connections give up on a silent server: 5 s to connect, 30 s a statement."""
+def make_engine(
+    settings: CommandSettings,
+    server_settings: dict[str, str] | None = None,
+    *,
+    statement_seconds: float | None = STATEMENT_SECONDS,
+    **pool: Any,
+) -> AsyncEngine:
+    """An engine whose connections give up on a silent server: 5 s to connect, 30 s a statement (None: never)."""
 
     async def connect() -> asyncpg.Connection:
         return await asyncpg.connect(
             settings.postgres_url,
             timeout=CONNECT_SECONDS,
-            command_timeout=STATEMENT_SECONDS,
+            command_timeout=statement_seconds,
             server_settings={"application_name": "stockroom", **(server_settings or {})},
         )
 

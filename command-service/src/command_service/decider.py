@@ -32,6 +32,16 @@ class Command(BaseModel):
         """The command with `new_id` where its sender left the choice of an id to the server."""
         return self
 
+    @classmethod
+    def type_name(cls) -> str:
+        """What the command is called in receipts, metadata and messages."""
+        return cls.__name__
+
+    @classmethod
+    def told_afterwards(cls) -> "type[Command]":
+        """The form of the command when it comes with an `effective_at`: a shop's past may say more than its present."""
+        return cls
+
 
 class Rejection(Exception):
     """A rule of the shop says no. Nothing is written but the receipt that says so."""
@@ -91,6 +101,8 @@ class UseCase(Generic[C]):
     """One command's rule, with all that the executor must know to run it.
 
     `target` is the stream that the command's URL names: its version is the ETag, and If-Match is about it.
+    `follows` are streams written too that only the target's state names, such as the stock of an order's products; once
+    the target exists they must never change, because they are looked up before anything is locked.
     `claims` are names that must be unique in the shop (``sku:ABC``); a success makes them the target's.
     """
 
@@ -99,6 +111,7 @@ class UseCase(Generic[C]):
     decide: Callable[[C, States], Decision]
     also_writes: Callable[[C], Sequence[Stream[Any]]] = _none
     reads: Callable[[C], Sequence[Stream[Any]]] = _none
+    follows: Callable[[C, Any], Sequence[Stream[Any]]] | None = None
     claims: Callable[[C], Sequence[str]] = _none
     result: Callable[[C], dict[str, Any] | None] = lambda _command: None
 

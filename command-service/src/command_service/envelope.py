@@ -7,9 +7,12 @@ from typing import Any, Final, Literal
 
 import orjson
 
+from chassis.ids import new_id
 from command_service.decider import Command
+from contracts.envelope import rfc3339
 
-Status = Literal["succeeded", "rejected"]
+Status = Literal["succeeded", "rejected", "failed"]
+"""How a command can have ended. A failed one is kept, and may still end otherwise when it is redriven."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +40,62 @@ class CommandEnvelope:
     causation_id: str
     submitted_at: datetime
     expected_version: ExpectedVersion | None = None
+    effective_at: datetime | None = None
+    """When it happened in the shop's own books, if it is told afterwards; aware."""
     actor: str | None = None
     traceparent: str | None = None
+    assigned_id: str | None = None
+    """The id that the server chose for what the command creates, if its sender left it open."""
 
     @property
     def type(self) -> str:
-        return type(self.command).__name__
+        return self.command.type_name()
 
 
-def fingerprint_of(command: Command, expected_version: ExpectedVersion | None) -> bytes:
-    """16 bytes that differ as soon as type, validated data or expected version differ (BLAKE2b)."""
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a command comes from."""
+
+    correlation_id: str
+    causation_id: str
+    submitted_at: datetime
+    traceparent: str | None = None
+
+
+def envelop(
+    command: Command,
+    command_id: str,
+    origin: Origin,
+    *,
+    expected_version: ExpectedVersion | None = None,
+    effective_at: datetime | None = None,
+    assigned_id: str | None = None,
+) -> CommandEnvelope:
+    """The command as it is executed: with its id, and with one for what it creates (`assigned_id`, or a new one)."""
+    assigned_id = assigned_id or new_id()
+    identified = command.identified(assigned_id)
+    return CommandEnvelope(
+        command=identified,
+        command_id=command_id,
+        fingerprint=fingerprint_of(command, expected_version, effective_at),
+        correlation_id=origin.correlation_id,
+        causation_id=origin.causation_id,
+        submitted_at=origin.submitted_at,
+        expected_version=expected_version,
+        effective_at=effective_at,
+        traceparent=origin.traceparent,
+        assigned_id=None if identified is command else assigned_id,
+    )
+
+
+def fingerprint_of(
+    command: Command, expected_version: ExpectedVersion | None, effective_at: datetime | None = None
+) -> bytes:
+    """16 bytes that differ as soon as type, validated data, expected version or effective time differ (BLAKE2b)."""
     expected = expected_version.content() if expected_version is not None else b""
-    parts = (type(command).__name__.encode(), expected, command.content())
+    parts = [command.type_name().encode(), expected, command.content()]
+    if effective_at is not None:
+        parts.append(rfc3339(effective_at).encode())
     return blake2b(b"\x00".join(parts), digest_size=16).digest()
 
 
@@ -73,7 +120,14 @@ class Outcome:
 
 
 class KeyReused(Exception):
-    """The command's id came before with another content. Nothing is written."""
+    """The command's id came before with another content. Nothing is written.
+
+    `index` says which it is of several commands that came together.
+    """
+
+    def __init__(self, index: int = 0) -> None:
+        super().__init__(index)
+        self.index = index
 
 
 class ExecutionFailed(Exception):

@@ -128,6 +128,17 @@ Reason = Annotated[
     ),
 ]
 
+StatedReason = Annotated[Reason, StringConstraints(min_length=1), Field(json_schema_extra={"minLength": 1})]
+"""A reason that has to be given."""
+
+Reference = Annotated[
+    str,
+    StringConstraints(strict=True, min_length=1, max_length=200),
+    AfterValidator(_no_control_characters),
+    AfterValidator(_not_blank),
+    _text(1, 200, "1–200 characters, no control characters: how the payment is called elsewhere."),
+]
+
 SKU_PATTERN: Final = r"^[ -.0-~]{1,64}$"
 Sku = Annotated[
     str,
@@ -167,3 +178,8 @@ Pieces = Annotated[
     int, Field(strict=True, ge=1, le=MAX_PIECES, description="How many pieces."), BeforeValidator(_whole)
 ]
 Count = Annotated[int, Field(strict=True, ge=0, le=MAX_PIECES, description="How many pieces."), BeforeValidator(_whole)]
+Generation = Annotated[
+    int,
+    Field(strict=True, ge=0, le=900_000_000, description="A generation's number, or 0."),
+    BeforeValidator(_whole),
+]

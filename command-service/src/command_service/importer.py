@@ -17,7 +17,9 @@ from uuid import UUID, uuid5
 import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from command_service import api_client
+from command_service.api_client import ImportRefused, problem_of, problem_text, refusing
 
 REQUIRED: Final = ("sku", "name", "price")
 _MORE: Final = "cells that have no name"
@@ -25,24 +27,11 @@ COLUMNS: Final = ("sku", "name", "description", "price", "category", "stock", "i
 IN_FLIGHT: Final = 16
 """Rows that are under way at once."""
 
-RETRY_SECONDS: Final = 60
+RETRY_SECONDS: Final = api_client.RETRY_SECONDS
 """Seconds for which a row is tried again while the service can't be reached."""
 
 _PIECES: Final = re.compile(r"[0-9]{1,18}")
-_PROBLEM: Final = "application/problem+json"
 _NAMESPACE: Final = UUID("6f1de5d3-2a55-5cf4-9a5b-6c3f8d2f7b10")
-
-
-class ImportRefused(Exception):
-    """The file as a whole can't be imported."""
-
-
-class _Unreachable(Exception):
-    """The service did not answer, or said that it can't just now."""
-
-
-class _NotStockroom(Exception):
-    """Something else answered at the address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,17 +116,8 @@ async def import_products(file: Path, url: str, console: Console | None = None) 
     Raises:
         ImportRefused: the file can't be read, or the service can't be reached.
     """
-    try:
+    with refusing(url):
         return await _import(file, url, console or Console(stderr=True))
-    except* _Unreachable as unreachable:
-        refusal = ImportRefused(
-            f"{url} can't be reached ({unreachable.exceptions[0]}). Is the command service running? "
-            "Repeat the import then: what is there already is not done twice."
-        )
-    except* _NotStockroom as other:
-        refusal = ImportRefused(f"{url} is not Stockroom's command API: {other.exceptions[0]}.")
-    # Not in the handlers: there it would come out as a group.
-    raise refusal
 
 
 async def _import(file: Path, url: str, console: Console) -> list[Refused]:
@@ -168,29 +148,15 @@ async def _import(file: Path, url: str, console: Console) -> list[Refused]:
 
 async def _send(client: httpx.AsyncClient, products: str, row: Row) -> str | None:
     """Why the row was refused, or None."""
-    retrying = AsyncRetrying(
-        stop=stop_after_delay(RETRY_SECONDS),
-        wait=wait_random_exponential(multiplier=0.2, max=5),
-        retry=retry_if_exception_type(_Unreachable),
-        reraise=True,
+    response = await api_client.send(
+        client,
+        "POST",
+        products,
+        seconds=RETRY_SECONDS,
+        json=row.body(),
+        headers={"Idempotency-Key": row.key()},
     )
-    async for attempt in retrying:
-        with attempt:
-            try:
-                response = await client.post(products, json=row.body(), headers={"Idempotency-Key": row.key()})
-            except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-                raise _NotStockroom(str(error)) from error
-            except httpx.TransportError as error:
-                raise _Unreachable(type(error).__name__) from error
-            if response.status_code >= 500:
-                raise _Unreachable(f"status {response.status_code}")
-    if response.status_code == 201:
-        return None
-    if not response.headers.get("content-type", "").startswith(_PROBLEM):
-        raise _NotStockroom(f"it answered {response.status_code} without a problem document")
-    problem = response.json()
-    faults = [f"{e.get('pointer', '')[2:]}: {e['detail']}" for e in problem.get("errors", ())]
-    return f"{problem['title']}: {'; '.join(faults) or problem['detail']}"
+    return None if response.status_code == 201 else problem_text(problem_of(response))
 
 
 def _report(console: Console, rows: list[Row], refused: list[Refused]) -> None:

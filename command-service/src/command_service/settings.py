@@ -11,6 +11,11 @@ class CommandSettings(ServiceSettings):
 
     command_port: int = Field(8080, ge=1, le=65535, description="Port of the command API.")
     relay_port: int = Field(8083, ge=1, le=65535, description="Port of the relay's health and metrics.")
+    worker_port: int = Field(8084, ge=1, le=65535, description="Port of the worker's health and metrics.")
+    processes_port: int = Field(8085, ge=1, le=65535, description="Port of the process managers' health and metrics.")
+    worker_prefetch: int = Field(
+        100, ge=1, le=10_000, description="Messages of a command queue that a worker may have in hand."
+    )
     partitions: int | None = Field(
         None, ge=1, le=MAX_PARTITIONS, description="Partitions of the event stream; fixed at the first start (8)."
     )
@@ -22,3 +27,7 @@ class CommandSettings(ServiceSettings):
     fault_retry_seconds: float = Field(
         5.0, gt=0, description="Seconds for which a command is retried while Postgres can't be reached."
     )
+    payment_deadline: int = Field(
+        900, ge=1, le=31_536_000, description="Seconds within which an order must be paid, or it expires."
+    )
+    low_stock: int = Field(5, ge=0, description="So many available pieces are low stock; 0: only no stock is told.")

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 
 from chassis.logging import get_logger
-from chassis.service import end
+from chassis.tasks import end
 
 log = get_logger(__name__)
 
@@ -33,7 +33,7 @@ class Tasks:
     async def __aexit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        await asyncio.gather(*(end(task) for task in self._tasks))
+        await end(*self._tasks)
 
     def _stop_if_failed(self, task: "asyncio.Future[None]") -> None:
         if task.cancelled():

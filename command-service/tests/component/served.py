@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from command_service.bootstrap import make_api
+from command_service.bootstrap import make_api, write_side
 from command_service.database import make_engine
 from command_service.migrations import migrate
 from command_service.settings import CommandSettings
@@ -23,15 +23,16 @@ def served(settings: CommandSettings) -> Iterator[str]:
         engine = make_engine(settings)
         await migrate(engine)
         await engine.dispose()
-        config = uvicorn.Config(await make_api(settings), host="127.0.0.1", port=0, log_config=None, lifespan="on")
-        server = uvicorn.Server(config)
-        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-        servers.append(server)
-        serving = asyncio.create_task(server.serve())
-        while not server.started and not serving.done():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-        started.set()
-        await serving
+        async with write_side(settings) as side:
+            app, _ = make_api(side, settings)
+            server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="on"))
+            server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+            servers.append(server)
+            serving = asyncio.create_task(server.serve())
+            while not server.started and not serving.done():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            started.set()
+            await serving
 
     def run() -> None:
         try:

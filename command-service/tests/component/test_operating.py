@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from command_service.bootstrap import make_api
+from command_service.bootstrap import make_api, write_side
 from command_service.database import make_engine
 from command_service.migrations import migrate
 from command_service.settings import CommandSettings
@@ -56,26 +56,41 @@ async def test_without_postgres_commands_and_the_log_are_503_and_it_is_live_and_
     engine = make_engine(settings)
     await migrate(engine)
     await engine.dispose()
-    app = await make_api(settings)
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    headers = {"Idempotency-Key": "key-1"}
-    body = {"name": "x", "price": "1"}
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://shop") as client,
-    ):
-        pid = (await client.post("/products", json=body)).json()["id"]
-        await asyncio.to_thread(own_postgres.stop)
-        refused = await client.post("/products", json=body, headers=headers)
-        problem(refused, 503, "unavailable")
-        assert int(refused.headers["retry-after"]) > 0
-        assert "127.0.0.1" not in refused.text
-        for path in ("/events", "/events/heads", f"/streams/product-{pid}/events"):
-            problem(await client.get(path), 503, "unavailable")
-        assert (await client.get("/health/ready")).status_code == 503
-        assert (await client.get("/health/live")).status_code == 200
-        problem(await client.post("/products", json={}), 422, "invalid-input")
-        await asyncio.to_thread(own_postgres.start)
-        assert (await client.post("/products", json=body, headers=headers)).status_code == 201
-        assert (await client.get("/health/ready")).status_code == 200
-        assert len((await client.get("/events")).content.splitlines()) == 4
+    async with write_side(settings) as side:
+        app, _ = make_api(side, settings)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        headers = {"Idempotency-Key": "key-1"}
+        body = {"name": "x", "price": "1"}
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://shop") as client,
+        ):
+            pid = (await client.post("/products", json=body)).json()["id"]
+            await asyncio.to_thread(own_postgres.stop)
+            refused = await client.post("/products", json=body, headers=headers)
+            problem(refused, 503, "unavailable")
+            assert int(refused.headers["retry-after"]) > 0
+            assert "127.0.0.1" not in refused.text
+            for path in (
+                "/events",
+                "/events/heads",
+                f"/streams/product-{pid}/events",
+                "/partitions/0/events",
+                "/generations",
+                "/discards",
+            ):
+                problem(await client.get(path), 503, "unavailable")
+            for path, asked in (
+                ("/streams/versions", {"streams": ["x"]}),
+                ("/generations", {}),
+                ("/generations/1/switch", {}),
+                ("/discards", {"event_id": f"product-{pid}@1", "reason": "x"}),
+            ):
+                problem(await client.post(path, json=asked), 503, "unavailable")
+            assert (await client.get("/health/ready")).status_code == 503
+            assert (await client.get("/health/live")).status_code == 200
+            problem(await client.post("/products", json={}), 422, "invalid-input")
+            await asyncio.to_thread(own_postgres.start)
+            assert (await client.post("/products", json=body, headers=headers)).status_code == 201
+            assert (await client.get("/health/ready")).status_code == 200
+            assert len((await client.get("/events")).content.splitlines()) == 4

@@ -10,6 +10,7 @@ import orjson
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from chassis import broker
+from chassis.tasks import end
 from command_service.outbox.relay import Relay
 from contracts.topology import DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE, EVENTS_EXCHANGE, EventQueue, routing_key
 
@@ -62,8 +63,7 @@ async def relaying(postgres_url: str, rabbitmq_url: str) -> AsyncIterator[Relay]
     try:
         yield relay
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end(task)
 
 
 async def put(sql: asyncpg.Connection, count: int, partitions: int = PARTITIONS, first: int = 0) -> None:

@@ -163,7 +163,7 @@ async def test_a_batch_may_bring_one_stream_over_several_snapshots(
     assert spy.transactions <= before + 2
     [snapshot] = await sql.fetch("SELECT version, state FROM snapshots")
     assert snapshot["version"] == (1 + MAX_BATCH) // batch.SNAPSHOT_EVERY * batch.SNAPSHOT_EVERY
-    assert snapshot["state"] == f'{{"on_hand": {snapshot["version"] - 1}}}'
+    assert snapshot["state"] == f'{{"on_hand": {snapshot["version"] - 1}, "reserved": 0}}'
 
 
 async def test_every_event_leaves_with_its_command_and_its_position(launch: Launcher, sql: asyncpg.Connection) -> None:

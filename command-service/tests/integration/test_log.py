@@ -1,19 +1,22 @@
 """The log's promises, as the database itself keeps them, and the schema's."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import asyncpg
 import pytest
 
 from command_service.database import NotMigrated, SettingRefused, make_engine, open_shop
 from command_service.event_store.feed import Feed
-from command_service.executor.batch import Job
 from command_service.executor.executor import MAX_LOCKS
+from command_service.executor.jobs import Execution
 from command_service.inventory.domain.add_to_inventory import AddToInventory
 from command_service.migrations import migrate
+from command_service.read_models.store import Generations
 from command_service.settings import CommandSettings
+from contracts.topology import partition_of
 
-from .support import Launcher, envelope, product
+from .support import PARTITIONS, Launcher, envelope, launcher, product
 
 
 async def schema(settings: CommandSettings) -> list[tuple[str, ...]]:
@@ -35,6 +38,24 @@ async def test_migrating_again_changes_nothing(settings: CommandSettings, launch
     await engine.dispose()
     assert await schema(settings) == before
     await client.succeed(product())
+
+
+async def test_a_shop_with_a_past_is_upgraded_and_goes_on(settings: CommandSettings) -> None:
+    engine = make_engine(settings)
+    item = product(initial_stock=3)
+    partition = partition_of(item.product_id, PARTITIONS)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(engine.dispose)
+        await migrate(engine, "0002")
+        client = await launcher(settings, stack)()
+        await client.succeed(item)
+        before = (await Feed(engine).page(0, 10)).events
+        await migrate(engine)
+        assert await Feed(engine).of_partition(partition, None, 10) == sorted(before, key=lambda e: e.stream_id)
+        [first] = await Generations(engine).all()
+        assert (first.number, first.status) == (1, "live")
+        await client.succeed(AddToInventory(product_id=item.product_id, quantity=1))
+        assert len(await Feed(engine).of_partition(partition, None, 10)) == len(before) + 1
 
 
 async def test_several_may_migrate_an_empty_database_at_once(settings: CommandSettings) -> None:
@@ -124,7 +145,7 @@ async def test_a_batch_keeps_within_the_locks_that_postgres_has(launch: Launcher
     loop = asyncio.get_running_loop()
     for _ in range(1000):
         one = envelope(product(sku="x"))
-        executor._waiting.append(Job.of(one, executor._use_cases[type(one.command)], loop.create_future()))
+        executor._waiting.append(Execution.of(one, executor._use_cases[type(one.command)], loop.create_future()))
     batch = executor._next_batch()
     executor._waiting.clear()
     assert sum(job.lock_count() for job in batch) <= MAX_LOCKS

@@ -13,7 +13,7 @@ from command_service.inventory.domain.add_to_inventory import AddToInventory
 from command_service.outbox import metrics
 from command_service.outbox import relay as relay_module
 from command_service.outbox.relay import RelaySession, backoff
-from command_service.outbox.wake_up import RelayWakeUp
+from command_service.outbox.wake_up import WakeUp
 from command_service.tasks import Tasks
 from contracts.envelope import RecordedEvent, decode_batch
 from contracts.topology import MAX_MESSAGE_BYTES, partition_of
@@ -58,6 +58,30 @@ async def test_everything_committed_arrives_as_it_stands_in_the_log(
     logged = await sql.fetch("SELECT position, stream_id, version, type FROM events ORDER BY position")
     sent = sorted((event.position, event.stream_id, event.version, event.type) for event in events)
     assert [tuple(row) for row in logged] == sent
+
+
+async def test_rows_are_found_by_key_although_the_outbox_was_empty_when_its_statistics_were_made(
+    inbox: Subscriber, shop_url: str, rabbitmq_url: str, sql: asyncpg.Connection
+) -> None:
+    async def whole_reads() -> int:
+        await sql.execute("SELECT pg_stat_clear_snapshot()")
+        return int(await sql.fetchval("SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'outbox'"))
+
+    await inbox.bind()
+    await sql.execute("VACUUM ANALYZE outbox")
+    before = await whole_reads()
+    async with relaying(shop_url, rabbitmq_url):
+        # So often that Postgres makes a plan that it keeps.
+        for wave in range(12):
+            await put(sql, 8, first=8 * wave)
+            await inbox.until(lambda all_, sent=8 * (wave + 1): len(numbers(all_)) == sent)
+
+    async def has_told() -> bool:
+        """A connection tells its numbers when it ends."""
+        return not await sql.fetchval("SELECT 1 FROM pg_stat_activity WHERE application_name = 'stockroom-relay'")
+
+    await until(has_told)
+    assert await whole_reads() == before
 
 
 async def test_what_waits_is_packed_and_what_is_large_goes_alone(
@@ -116,6 +140,31 @@ async def test_a_relay_killed_between_confirm_and_delete_publishes_again_and_los
         await outbox_is_empty(sql)
         messages = await inbox.until(lambda all_: len(set(numbers(all_))) == 100 and len(all_) > already)
     assert_in_order(messages, 100)
+
+
+async def test_a_row_that_appears_beneath_one_that_is_being_published_is_not_deleted_with_it(
+    inbox: Subscriber, shop_url: str, rabbitmq_url: str, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await inbox.bind(range(1))
+    slow = await asyncpg.connect(shop_url)
+    delete = RelaySession._delete
+
+    async def delete_after_the_slow_commit(session: RelaySession, rows: list[tuple[int, int]]) -> None:
+        if rows and slow.is_in_transaction():
+            await transaction.commit()
+        await delete(session, rows)
+
+    try:
+        transaction = slow.transaction()
+        await transaction.start()
+        await put(slow, 1, partitions=1)
+        await put(sql, 1, partitions=1, first=1)
+        monkeypatch.setattr(RelaySession, "_delete", delete_after_the_slow_commit)
+        async with relaying(shop_url, rabbitmq_url):
+            await inbox.until(lambda all_: sorted(numbers(all_)) == [0, 1])
+            await outbox_is_empty(sql)
+    finally:
+        await slow.close()
 
 
 @pytest.mark.parametrize("victim", ["stockroom-relay", "all"])
@@ -189,15 +238,15 @@ async def test_a_wake_up_makes_the_relay_publish_without_waiting_for_its_poll(
     monkeypatch.setattr(relay_module, "SHORTEST_POLL", 3600.0)
     monkeypatch.setattr(relay_module, "LONGEST_POLL", 3600.0)
     await inbox.bind()
-    wake_up = RelayWakeUp(shop_url)
+    wake_up = WakeUp(shop_url)
     async with relaying(shop_url, rabbitmq_url), Tasks(wake_up.run):
         await put(sql, 10)
-        wake_up()
+        wake_up.relay()
         await inbox.until(lambda all_: len(numbers(all_)) == 10)
         await outbox_is_empty(sql)
         for turn in range(1, 6):
             await put(sql, 10, first=10 * turn)
-            wake_up()
+            wake_up.relay()
             await inbox.until(lambda all_, turn=turn: len(numbers(all_)) == 10 * (turn + 1))  # type: ignore[misc]
     assert_in_order(inbox.messages, 60)
 
@@ -217,9 +266,9 @@ async def test_many_commits_are_one_wake_up_and_a_lost_connection_is_made_again(
 ) -> None:
     heard = asyncio.Queue[str]()
     await sql.add_listener("stockroom_outbox", lambda *arguments: heard.put_nowait(str(arguments[1])))
-    wake_up = RelayWakeUp(shop_url)
+    wake_up = WakeUp(shop_url)
     for _ in range(100):
-        wake_up()
+        wake_up.relay()
     async with Tasks(wake_up.run):
         async with asyncio.timeout(30):
             await heard.get()
@@ -230,7 +279,7 @@ async def test_many_commits_are_one_wake_up_and_a_lost_connection_is_made_again(
         assert heard.empty()
 
         async def heard_again() -> bool:
-            wake_up()
+            wake_up.relay()
             return not heard.empty()
 
         await until(heard_again)
@@ -255,7 +304,7 @@ def test_backing_off_doubles_and_has_an_end() -> None:
 
 @pytest.mark.parametrize("turns", range(8))
 async def test_a_relay_that_is_told_to_stop_while_it_wakes_up_stops(turns: int) -> None:
-    session = RelaySession(None, None, 8)  # type: ignore[arg-type]
+    session = RelaySession(None, {}, range(8))  # type: ignore[arg-type]
     waiting = asyncio.create_task(session._wait())
     await asyncio.sleep(0)
     await asyncio.sleep(0)

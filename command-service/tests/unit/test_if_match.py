@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.problems import BAD_REQUEST, Problem
-from command_service.api import parse_if_match
+from command_service.calls import parse_if_match
 from command_service.envelope import ExpectedVersion
 
 

@@ -35,27 +35,29 @@ def on_hand(*events: Event) -> Given:
 
 
 def test_what_comes_in_is_recorded_with_its_reason() -> None:
-    assert on_hand().when(add(3, "delivery")) == [(STREAM, StockAdded(quantity=3, reason="delivery"))]
+    assert on_hand().when(add(3, "delivery")) == [(STREAM, StockAdded(available=8, quantity=3, reason="delivery"))]
 
 
 @pytest.mark.parametrize("counted", [0, 5, 9])
 def test_a_recount_is_always_recorded_with_what_was_believed(counted: int) -> None:
     assert on_hand().when(recount(counted)) == [
-        (STREAM, StockRecounted(counted_quantity=counted, previous_quantity=5, reason=None))
+        (STREAM, StockRecounted(available=counted, counted_quantity=counted, previous_quantity=5))
     ]
 
 
 def test_the_last_piece_can_be_shipped_and_not_one_more() -> None:
-    assert on_hand().when(ship(5)) == [(STREAM, ItemsShipped(quantity=5))]
+    assert on_hand().when(ship(5)) == [(STREAM, ItemsShipped(available=0, quantity=5))]
     refusal = on_hand().refuses(ship(6))
     assert isinstance(refusal, InsufficientStock)
     assert refusal.members == {"lines": [{"product_id": PRODUCT, "requested": 6, "available": 5}]}
-    assert isinstance(on_hand(ItemsShipped(quantity=5)).refuses(ship(1)), InsufficientStock)
+    assert isinstance(on_hand(ItemsShipped(available=0, quantity=5)).refuses(ship(1)), InsufficientStock)
 
 
 def test_after_a_recount_the_shelf_is_the_truth() -> None:
-    assert isinstance(on_hand(StockRecounted(counted_quantity=1, previous_quantity=5)).refuses(ship(2)), Rejection)
-    assert on_hand(StockRecounted(counted_quantity=9, previous_quantity=5)).when(ship(9))
+    assert isinstance(
+        on_hand(StockRecounted(available=1, counted_quantity=1, previous_quantity=5)).refuses(ship(2)), Rejection
+    )
+    assert on_hand(StockRecounted(available=9, counted_quantity=9, previous_quantity=5)).when(ship(9))
 
 
 @pytest.mark.parametrize("command", [add(1), recount(0), ship(1)])

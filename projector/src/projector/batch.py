@@ -18,12 +18,16 @@ Target = tuple[View[Any], str]
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """An event to apply: parsed, or `unreadable` says why it could not be."""
+    """An event to apply: parsed, or `unreadable` says why it could not be.
+
+    A discarded one is not even read: it is applied without any effect.
+    """
 
     recorded: RecordedEvent
     event: events.Event | None
     targets: tuple[Target, ...] = ()
     unreadable: str = ""
+    discarded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +42,19 @@ class Batch:
     last_recorded_at: str
 
 
-def gather(recorded: Iterable[RecordedEvent], generation: Generation) -> Batch:
-    """The batch of events in any order, repeated or not. Their order in the log is also that of each stream."""
+def gather(recorded: Iterable[RecordedEvent], generation: Generation, discards: frozenset[str] = frozenset()) -> Batch:
+    """The batch of events in any order, repeated or not. Their order in the log is also that of each stream.
+
+    Those whose ids are in `discards` have been discarded by an operator.
+    """
     ordered = sorted(recorded, key=_POSITION)
     by_key: dict[str, list[Fact]] = {}
     streams: dict[str, None] = {}
     documents: dict[str, View[Any]] = {}
     for event in ordered:
-        fact = _fact(event, generation)
+        # An id costs something to make: nobody pays for it who has discarded nothing.
+        is_discarded = discards and event.id in discards
+        fact = Fact(event, None, discarded=True) if is_discarded else _fact(event, generation)
         facts = by_key.get(event.partition_key)
         if facts is None:
             by_key[event.partition_key] = [fact]
@@ -68,6 +77,9 @@ def _fact(recorded: RecordedEvent, generation: Generation) -> Fact:
         targets = tuple((view, view.key(generation, recorded.partition_key, event)) for view in VIEWS_OF[cls])
     except events.UnreadableEvent as error:
         return Fact(recorded, None, unreadable=str(error))
+    except MemoryError:
+        # The machine's fault, not the event's.
+        raise
     except Exception as error:
         # Whatever an event manages to break here must stop its own key and nothing else.
         return Fact(recorded, None, unreadable=f"{type(error).__name__} while reading {recorded.type}")

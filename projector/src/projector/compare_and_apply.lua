@@ -7,6 +7,7 @@
 --   values      key, value     the string must be this; "" means absent
 --   fields      hash, field, value   likewise for a hash's field
 --   revisions   key, first line      the string must begin with this; "" means absent
+--   increments  command, key, count of pairs, pairs...   the command is called with each pair
 --   commands    length, arguments...    until the end
 -- Returns 1 when applied, 0 when something has changed since it was read, -1 when a guard fails.
 -- Numbers are only ever handed on as text: Lua's would lose digits beyond 2^53.
@@ -54,6 +55,15 @@ for _ = 1, tonumber(take()) do
   -- An absent document is the empty string here; one that is there has at least its line feed.
   if redis.call('GETRANGE', key, 0, math.max(#line - 1, 0)) ~= line then
     return 0
+  end
+end
+
+for _ = 1, tonumber(take()) do
+  local command = take()
+  local key = take()
+  for _ = 1, tonumber(take()) do
+    local first = take()
+    redis.call(command, key, first, take())
   end
 end
 

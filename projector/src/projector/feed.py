@@ -1,7 +1,9 @@
-"""The log, as the command service serves it over HTTP."""
+"""The log, as the command service serves it over HTTP, and what it keeps because it must outlive Redis."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 from urllib.parse import quote
 
 import httpx
@@ -15,6 +17,9 @@ PAGE_HEADS = 10_000
 LONGEST_STREAM_ID = 1_000
 """Characters; the log has none that is longer."""
 
+_BEYOND = 2**62
+"""No log is as long."""
+
 ANSWER_SECONDS = 30.0
 CONNECT_SECONDS = 3.0
 
@@ -23,12 +28,16 @@ class FeedUnavailable(Exception):
     """The log can't be read just now. Never the fault of an event; it passes."""
 
 
+class Refused(Exception):
+    """The command service says no, and why: the text is for whoever asked. It does not pass by itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class System:
     """What the command service says of the whole system."""
 
     partitions: int
-    generation: int
+    currency: str
 
 
 class Head(NamedTuple):
@@ -57,49 +66,151 @@ class EventsPage:
     events: list[RecordedEvent]
 
 
+Status = Literal["building", "live", "kept"]
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A generation of the read model, as Postgres knows it. Times are RFC 3339."""
+
+    number: int
+    status: Status
+    created_at: str
+    switched_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The generations that were not dropped, by number; `live` is the one to be read."""
+
+    live: int
+    generations: tuple[Registered, ...]
+
+    def status(self, number: int) -> Status | None:
+        return next((g.status for g in self.generations if g.number == number), None)
+
+    @property
+    def building(self) -> int | None:
+        return next((g.number for g in self.generations if g.status == "building"), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """An event that an operator wants left out of the read model."""
+
+    event_id: str
+    partition_key: str
+    reason: str
+    discarded_at: str
+
+
 class Feed:
-    """Reads the log. Every method raises `FeedUnavailable` when it can't."""
+    """Reads the log. Every method raises `FeedUnavailable` when it can't; those that ask for something, `Refused`."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
 
     async def system(self) -> System:
         document = await self._document("/system", {})
-        try:
-            return System(int(document["partitions"]), int(document.get("generation", 1)))
-        except (KeyError, TypeError, ValueError) as error:
-            raise FeedUnavailable("/system is not as agreed") from error
+        with _as_agreed("/system"):
+            return System(int(document["partitions"]), str(document["currency"]))
 
     async def heads(self, after: int, limit: int = PAGE_HEADS) -> HeadsPage:
         """The heads of the first `limit` events behind `after`."""
         document = await self._document("/events/heads", {"after": after, "limit": min(limit, PAGE_HEADS)})
-        try:
+        with _as_agreed("/events/heads"):
             heads = [Head(str(s), int(p), int(v), int(at)) for s, p, v, at in document["heads"]]
             return HeadsPage(int(document["settled"]), int(document["until"]), heads)
-        except (KeyError, TypeError, ValueError) as error:
-            raise FeedUnavailable("/events/heads is not as agreed") from error
 
-    async def events(self, after: int) -> EventsPage:
-        response = await self._get("/events", {"after": after, "limit": PAGE_EVENTS})
+    async def events(self, after: int, limit: int = PAGE_EVENTS) -> EventsPage:
+        response = await self._get("/events", {"after": after, "limit": limit})
         settled = response.headers.get("Stockroom-Settled", "")
         if not settled.isdigit():
             raise FeedUnavailable("/events does not say what is settled")
         return EventsPage(int(settled), _events(response.content))
 
-    async def stream(self, stream_id: str, after: int) -> list[RecordedEvent]:
-        """At most `PAGE_EVENTS` events of a stream, from version `after` + 1 on; none of a stream that isn't there."""
+    async def settled(self) -> int:
+        """The position up to which the log is settled now."""
+        return (await self.events(_BEYOND, limit=1)).settled
+
+    async def stream(self, stream_id: str, after: int, limit: int = PAGE_EVENTS) -> list[RecordedEvent]:
+        """At most `limit` events of a stream, from version `after` + 1 on; none of a stream that isn't there."""
         if len(stream_id) > LONGEST_STREAM_ID:
             return []
         path = f"/streams/{quote(stream_id, safe='')}/events"
-        response = await self._get(path, {"after": after, "limit": PAGE_EVENTS}, missing=True)
+        response = await self._get(path, {"after": after, "limit": limit}, missing=True)
         return [] if response.status_code != httpx.codes.OK else _events(response.content)
 
+    async def partition_events(self, partition: int, after: str | None, limit: int) -> list[RecordedEvent]:
+        """A partition's events behind the one with id `after` by (partition key, stream, version), not by position."""
+        parameters: dict[str, int | str] = {"limit": limit} if after is None else {"limit": limit, "after": after}
+        response = await self._ask("GET", f"/partitions/{partition}/events", parameters=parameters)
+        return _events(response.content)
+
+    async def versions(self, streams: Sequence[str]) -> list[int]:
+        """The version of each of at most 1,000 streams, settled or not; 0 of one that the log doesn't have."""
+        if not streams:
+            return []
+        document = _parsed(await self._ask("POST", "/streams/versions", {"streams": list(streams)}))
+        with _as_agreed("/streams/versions"):
+            return [int(version) for version in document["versions"]]
+
+    async def generations(self) -> Registry:
+        document = await self._document("/generations", {})
+        with _as_agreed("/generations"):
+            found = tuple(
+                Registered(int(g["number"]), g["status"], g["created_at"], g["switched_at"])
+                for g in document["generations"]
+            )
+            return Registry(int(document["live"]), found)
+
+    async def new_generation(self, above: int) -> int:
+        """Registers the next generation, whose number is higher than `above` and than all that ever were.
+
+        Raises:
+            Refused: one is being built.
+        """
+        document = _parsed(await self._ask("POST", "/generations", {"above": above}))
+        with _as_agreed("/generations"):
+            return int(document["number"])
+
+    async def switch(self, number: int) -> None:
+        """Makes a generation the live one; the one that was live is kept."""
+        await self._ask("POST", f"/generations/{number}/switch")
+
+    async def drop(self, number: int) -> None:
+        """Takes a generation off the register. Raises `Refused` for the live one, and for one that isn't there."""
+        await self._ask("DELETE", f"/generations/{number}")
+
+    async def discards(self) -> list[Discard]:
+        document = await self._document("/discards", {})
+        with _as_agreed("/discards"):
+            return [
+                Discard(str(d["event_id"]), str(d["partition_key"]), str(d["reason"]), str(d["discarded_at"]))
+                for d in document["items"]
+            ]
+
+    async def discard(self, event_id: str, reason: str) -> None:
+        """Keeps for ever that an event is left out, and why. Raises `Refused` when the log has no such event."""
+        await self._ask("POST", "/discards", {"event_id": event_id, "reason": reason})
+
     async def _document(self, path: str, parameters: dict[str, int]) -> dict[str, Any]:
-        response = await self._get(path, parameters)
+        return _parsed(await self._get(path, parameters))
+
+    async def _ask(
+        self, method: str, path: str, body: Any = None, *, parameters: Mapping[str, int | str] | None = None
+    ) -> httpx.Response:
+        content = orjson.dumps(body) if body is not None else None
+        headers = {"content-type": "application/json"} if content else {}
         try:
-            return cast(dict[str, Any], orjson.loads(response.content))
-        except orjson.JSONDecodeError as error:
-            raise FeedUnavailable(f"{path} is not JSON") from error
+            response = await self._client.request(method, path, params=parameters, content=content, headers=headers)
+        except httpx.HTTPError as error:
+            raise FeedUnavailable(type(error).__name__) from error
+        if response.is_success:
+            return response
+        if response.is_client_error and _is_problem(response):
+            raise Refused(_detail(response))
+        raise FeedUnavailable(f"the command service answers {response.status_code}")
 
     async def _get(self, path: str, parameters: dict[str, int], *, missing: bool = False) -> httpx.Response:
         try:
@@ -121,8 +232,32 @@ def connect(command_url: str) -> httpx.AsyncClient:
 
 def _is_no_stream(response: httpx.Response) -> bool:
     """Our command service's own "no such stream" or "no name of a stream", not what else may answer at the address."""
-    media_type = response.headers.get("content-type", "")
-    return response.status_code in (404, 422) and media_type.startswith("application/problem+json")
+    return response.status_code in (404, 422) and _is_problem(response)
+
+
+def _is_problem(response: httpx.Response) -> bool:
+    media_type: str = response.headers.get("content-type", "")
+    return media_type.startswith("application/problem+json")
+
+
+def _detail(response: httpx.Response) -> str:
+    problem = _parsed(response)
+    return str(problem.get("detail") or problem.get("title") or response.status_code)
+
+
+def _parsed(response: httpx.Response) -> dict[str, Any]:
+    try:
+        return cast(dict[str, Any], orjson.loads(response.content))
+    except orjson.JSONDecodeError as error:
+        raise FeedUnavailable(f"{response.url.path} is not JSON") from error
+
+
+@contextmanager
+def _as_agreed(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise FeedUnavailable(f"{path} is not as agreed") from error
 
 
 def _events(body: bytes) -> list[RecordedEvent]:

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from operator import attrgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 from chassis.logging import get_logger
+from chassis.tasks import end
 from contracts.envelope import RecordedEvent
 from contracts.topology import partition_of
-from projector import metrics
+from projector import metrics, witness
 from projector.feed import PAGE_EVENTS, EventsPage, Feed, Head
 from projector.folding import Changes
 from projector.parking import Redrive
@@ -26,6 +27,15 @@ MOST_EVENTS: Final = 10_000
 """Events that are held in memory for healing."""
 
 PAGES_AHEAD: Final = 6
+
+
+class Replayed(NamedTuple):
+    """How far the replay of the log has come."""
+
+    position: int
+    witness: str
+    """The identity of the last event that was applied; empty when there was none."""
+    settled: int
 
 
 class TooFarBehind(Exception):
@@ -101,17 +111,18 @@ class Healing:
         events.sort(key=attrgetter("position"))
         return events
 
-    async def replay(self, after: int, guard: Guard) -> AsyncGenerator[tuple[int, int], None]:
-        """Applies the log from `after` on to its settled end; tells after each step how far it is and what is settled.
+    async def replay(self, after: int, guard: Guard) -> AsyncGenerator[Replayed, None]:
+        """Applies the log from `after` on to its settled end; tells after each step how far it is.
 
         Pages are fetched ahead while earlier ones are applied.
         """
+        last = ""
         async with aclosing(self._pages(after)) as pages:
             async for page in pages:
                 if page.events:
                     await self._apply_page(page.events, guard)
-                    after = page.events[-1].position
-                yield after, page.settled
+                    after, last = page.events[-1].position, witness.identity(page.events[-1])
+                yield Replayed(after, last, page.settled)
 
     async def _pages(self, after: int) -> AsyncGenerator[EventsPage, None]:
         """All that was fetched ahead, joined; an empty page is the last."""
@@ -133,8 +144,7 @@ class Healing:
                 if not page.events:
                     return
         finally:
-            fetching.cancel()
-            await asyncio.gather(fetching, return_exceptions=True)
+            await end(fetching)
 
     async def _fetch_ahead(self, after: int, ahead: "asyncio.Queue[EventsPage]") -> None:
         while True:

@@ -1,4 +1,4 @@
-"""The walk's lease: one instance at a time leads. Two would be harmless because of the gates, only wasteful.
+"""Leases: one instance at a time leads the walk, one rebuilds. Two would be harmless, because of the gates.
 
 Each time it is taken it has a new token, so that a leader whose lease was lost, by a flush for instance, can't mistake
 a later one for its own: the scripts that it sends compare the token.
@@ -10,7 +10,6 @@ from typing import Final
 from redis.asyncio import Redis
 
 from chassis.ids import new_id
-from contracts.keys import Generation
 from projector.redis_client import UNREACHABLE
 from projector.script import CompareAndApply, Guard, Request, Verdict
 
@@ -19,11 +18,13 @@ RENEWED_SECONDS: Final = 1.0
 
 
 class Lease:
-    def __init__(self, redis: Redis, generation: Generation) -> None:
+    def __init__(self, redis: Redis, key: str, token: str | None = None) -> None:
+        """With a `token`, one that was taken in another process."""
         self._redis = redis
         self._script = CompareAndApply(redis)
-        self._key = f"{generation.prefix}walk"
-        self._token: str | None = None
+        self._key = key
+        self._token = token
+        self._resigned = False
 
     @property
     def held(self) -> bool:
@@ -31,11 +32,17 @@ class Lease:
         return self._token is not None
 
     @property
+    def token(self) -> str:
+        return self._token or "none"
+
+    @property
     def guard(self) -> Guard:
-        return ((self._key, self._token or "none"),)
+        return ((self._key, self.token),)
 
     async def take(self) -> bool:
         """Whether this instance leads now: takes the lease if it is free."""
+        if self._resigned:
+            return False
         if self._token is None or not await self._renew():
             token = new_id()
             taken = await self._redis.set(self._key, token, nx=True, px=EXPIRES_MS)
@@ -43,7 +50,7 @@ class Lease:
         return self.held
 
     async def keep(self) -> None:
-        """Renews the lease as long as it is ours; runs for ever, beside the walk."""
+        """Renews the lease as long as it is ours; runs for ever, beside the work."""
         while True:
             await asyncio.sleep(RENEWED_SECONDS)
             if self._token is not None:
@@ -57,6 +64,15 @@ class Lease:
         if self._token is not None:
             await self._script(Request(guard=self.guard, commands=[["DEL", self._key]]))
             self._token = None
+
+    async def resign(self) -> None:
+        """Releases it, and never takes it again."""
+        self._resigned = True
+        await self.release()
+
+    async def is_taken(self) -> bool:
+        """Whether anybody has it."""
+        return bool(await self._redis.exists(self._key))
 
     async def _renew(self) -> bool:
         verdict = await self._script(Request(guard=self.guard, commands=[["PEXPIRE", self._key, EXPIRES_MS]]))

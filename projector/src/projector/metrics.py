@@ -11,7 +11,9 @@ IGNORED: Final = Counter(
 LEFT_OUT: Final = Counter("stockroom_projector_events_parked", "Events left out because their key is parked.")
 CONFLICTS: Final = Counter("stockroom_projector_conflicts", "Batches folded again because another one was quicker.")
 GAPS_HEALED: Final = Counter("stockroom_projector_gaps_healed", "Streams whose missing events came from the log.")
-PARKED: Final = Gauge("stockroom_projector_parked_keys", "Partition keys that wait for a redrive.", ["partition"])
+PARKED: Final = Gauge(
+    "stockroom_projector_parked_keys", "Partition keys that wait for a redrive.", ["generation", "partition"]
+)
 REDRIVES: Final = Counter("stockroom_projector_redrives", "Tries to redrive a parked key.", ["outcome"])
 DEAD_LETTERED: Final = Counter("stockroom_projector_messages_dead_lettered", "Messages that can't be read at all.")
 BATCH_EVENTS: Final = Histogram(
@@ -29,12 +31,28 @@ LAG_EVENTS: Final = Gauge(
     "stockroom_projector_lag_events",
     "Positions of the log between what is settled and what a partition has applied; 0 when it misses nothing. "
     "Known to the instance that leads the walk.",
-    ["partition"],
+    ["generation", "partition"],
 )
-CONSUMED: Final = Gauge("stockroom_projector_partitions_consumed", "Partitions whose queues this instance consumes.")
-IN_HAND: Final = Gauge("stockroom_projector_messages_in_hand", "Messages delivered and not applied yet.", ["partition"])
+CONSUMED: Final = Gauge(
+    "stockroom_projector_partitions_consumed", "Partitions whose queues this instance consumes.", ["generation"]
+)
+IN_HAND: Final = Gauge(
+    "stockroom_projector_messages_in_hand", "Messages delivered and not applied yet.", ["generation", "partition"]
+)
 WALKS: Final = Counter("stockroom_projector_walks", "Comparisons of the read model with the log.", ["outcome"])
-LEADING: Final = Gauge("stockroom_projector_walk_leading", "1 while this instance leads the walk.")
-WHOLE: Final = Gauge("stockroom_projector_generation_whole", "1 while the generation is whole.")
+LEADING: Final = Gauge("stockroom_projector_walk_leading", "1 while this instance leads the walk.", ["generation"])
+WHOLE: Final = Gauge("stockroom_projector_generation_whole", "1 while the generation is whole.", ["generation"])
+LIVE: Final = Gauge("stockroom_projector_generation_live", "Number of the generation that is to be read.")
+LOG_DIFFERS: Final = Gauge(
+    "stockroom_projector_log_differs",
+    "1 while the log is not the one that the generation was made from: Postgres was restored from a backup.",
+    ["generation"],
+)
 REPAIR_POSITION: Final = Gauge("stockroom_projector_repair_position", "Position that the repair has come to.")
 REPAIR_TARGET: Final = Gauge("stockroom_projector_repair_target", "Position at which the repair ends.")
+
+
+def forget(generation: int) -> None:
+    """What was said of a generation that is not worked on any more is not said again and again."""
+    for gauge in (PARKED, LAG_EVENTS, LEADING, WHOLE, CONSUMED, IN_HAND):
+        gauge.remove_by_labels({"generation": str(generation)})

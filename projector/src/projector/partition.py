@@ -8,8 +8,10 @@ from aio_pika.abc import AbstractIncomingMessage
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from chassis.logging import get_logger
+from chassis.publisher import Publisher
 from contracts.envelope import RecordedEvent, UnreadableMessage, decode_batch
-from projector import metrics
+from contracts.topology import EventQueue, read_model_subscriber
+from projector import dead_letters, metrics
 from projector.feed import FeedUnavailable
 from projector.healing import Healing, TooFarBehind
 from projector.redis_client import UNREACHABLE
@@ -25,30 +27,42 @@ class Partition:
     """The messages of one partition's queue, on one connection."""
 
     def __init__(
-        self, number: int, store: Store, healing: Healing, batch_events: int, on_held: Callable[[bool], Any]
+        self,
+        number: int,
+        store: Store,
+        healing: Healing,
+        publisher: Publisher,
+        batch_events: int,
+        on_held: Callable[[bool], Any],
     ) -> None:
         self.number = number
+        self._queue = EventQueue(read_model_subscriber(store.generation.number), number).name
+        self._publisher = publisher
         self._store = store
         self._healing = healing
         self._batch_events = batch_events
         self._on_held = on_held
         self._arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
-        self._in_hand = metrics.IN_HAND.labels(str(number))
+        self._in_hand = metrics.IN_HAND.labels(str(store.generation.number), str(number))
 
     async def receive(self, message: AbstractIncomingMessage) -> None:
         self._arrived.put_nowait(message)
 
     async def run(self) -> None:
         """Applies message after message, for ever."""
-        while True:
-            message = await self._arrived.get()
-            self._in_hand.set(self._arrived.qsize() + 1)
-            last, events = await self._take(message)
-            if last is not None:
-                await self._apply(events)
-                # All before the last were applied with it, or rejected.
-                await last.ack(multiple=True)
-            self._in_hand.set(self._arrived.qsize())
+        try:
+            while True:
+                message = await self._arrived.get()
+                self._in_hand.set(self._arrived.qsize() + 1)
+                last, events = await self._take(message)
+                if last is not None:
+                    await self._apply(events)
+                    # All before the last were applied with it, or acknowledged as dead letters.
+                    await last.ack(multiple=True)
+                self._in_hand.set(self._arrived.qsize())
+        finally:
+            # Another instance may have them next, and tells of them itself.
+            self._in_hand.set(0)
 
     async def _take(
         self, message: AbstractIncomingMessage
@@ -61,7 +75,8 @@ class Partition:
                 events += decode_batch(message.body)
                 last = message
             except UnreadableMessage as error:
-                await message.reject(requeue=False)
+                await dead_letters.keep(self._publisher, message, self._queue, str(error))
+                await message.ack()
                 metrics.DEAD_LETTERED.inc()
                 log.error("message_dead_lettered", partition=self.number, reason=str(error))
             if len(events) >= self._batch_events or self._arrived.empty():

@@ -12,6 +12,7 @@ from redis.asyncio.connection import parse_url
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from chassis.logging import get_logger
+from chassis.resets import resets_told
 
 log = get_logger(__name__)
 
@@ -53,7 +54,7 @@ def connect(url: str) -> Redis:
     packed = {SSLConnection: _SSLConnection, UnixDomainSocketConnection: _UnixConnection}.get(plain, _Connection)
     pool = BlockingConnectionPool(
         max_connections=CONNECTIONS,
-        connection_class=packed,
+        connection_class=resets_told(packed),
         **{
             "socket_timeout": ANSWER_SECONDS,
             "socket_connect_timeout": CONNECT_SECONDS,

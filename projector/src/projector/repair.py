@@ -25,20 +25,20 @@ async def repair(healing: Healing, progress: Progress, standing: Standing, lease
     log.warning("repair_begins", generation=progress.generation.number, checkpoint=checkpoint)
     try:
         async with aclosing(healing.replay(checkpoint, lease)) as steps:
-            async for position, settled in steps:
+            async for done in steps:
                 if target is None:
-                    target = settled
+                    target = done.settled
                     metrics.REPAIR_TARGET.set(target)
-                if position > checkpoint:
-                    await progress.move_checkpoint(checkpoint, position, standing.server, lease)
-                    checkpoint = position
-                    metrics.REPAIR_POSITION.set(position)
+                if done.position > checkpoint:
+                    await progress.move_checkpoint(checkpoint, done.position, done.witness, standing.server, lease)
+                    checkpoint = done.position
+                    metrics.REPAIR_POSITION.set(checkpoint)
                 if checkpoint >= target:
                     break
     except TooFarBehind:
         # The log follows a checkpoint without gaps, unless the state behind the checkpoint is not what it was.
         log.error("checkpoint_is_wrong", checkpoint=checkpoint)
-        await progress.move_checkpoint(checkpoint, 0, standing.server, lease)
+        await progress.move_checkpoint(checkpoint, 0, "", standing.server, lease)
         return
     await progress.mark_whole(checkpoint, standing.server, lease)
     log.info("repair_done", generation=progress.generation.number, checkpoint=checkpoint)

@@ -39,6 +39,8 @@ class Request:
     values: list[tuple[str, Argument]] = field(default_factory=list)
     fields: list[tuple[str, str, bytes]] = field(default_factory=list)
     revisions: list[tuple[str, bytes]] = field(default_factory=list)
+    increments: list[tuple[str, str, Command]] = field(default_factory=list)
+    """(command, key, its two further arguments for each time that it is called)."""
     commands: list[Command] = field(default_factory=list)
 
     def arguments(self) -> Command:
@@ -47,6 +49,10 @@ class Request:
             arguments.append(len(part))
             for check in part:
                 arguments += check
+        arguments.append(len(self.increments))
+        for name, key, pairs in self.increments:
+            arguments += (name, key, len(pairs) // 2)
+            arguments += pairs
         for command in self.commands:
             for piece in pieces(command):
                 arguments.append(len(piece))

@@ -8,19 +8,24 @@ found applied. What is missing may still be in the queues: it is left alone whil
 import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from chassis.logging import get_logger
+from chassis.tasks import end
 from contracts import streams
-from projector import metrics, parking
+from contracts.keys import READ_MODEL
+from projector import metrics, parking, witness
+from projector.discards import Discards
 from projector.feed import Feed, FeedUnavailable, Head
 from projector.healing import MOST_STREAMS, Healing, TooFarBehind
 from projector.lease import Lease
-from projector.progress import Progress, Standing
+from projector.progress import AnotherVersion, Progress, Standing
 from projector.redis_client import UNREACHABLE
 from projector.redriving import Redriving
 from projector.repair import repair
 from projector.script import Guard
-from projector.store import Gap, GuardLost, Superseded
+from projector.store import Gap, GuardLost, Store, Superseded
+from projector.witness import AnotherLog
 
 log = get_logger(__name__)
 
@@ -33,6 +38,8 @@ class _Pending:
     """A range of the log up to `until` of which `missing` was not applied yet when we last looked."""
 
     until: int
+    last: Head | None
+    """That of the last event in the range."""
     server: str
     missing: list[Head]
 
@@ -53,12 +60,22 @@ class _Memory:
 
 class Walk:
     def __init__(
-        self, feed: Feed, healing: Healing, progress: Progress, redriving: Redriving, lease: Lease, interval: float
+        self,
+        feed: Feed,
+        store: Store,
+        healing: Healing,
+        progress: Progress,
+        redriving: Redriving,
+        discards: Discards,
+        lease: Lease,
+        interval: float,
     ) -> None:
         self._feed = feed
+        self._store = store
         self._healing = healing
         self._progress = progress
         self._redriving = redriving
+        self._discards = discards
         self._lease = lease
         self._interval = interval
         self._memory = _Memory()
@@ -72,7 +89,7 @@ class Walk:
         self._wake.set()
 
     async def run(self) -> None:
-        """Walks for ever, whatever can't be reached meanwhile."""
+        """Walks for ever, whatever can't be reached meanwhile. Raises as `inspect` does."""
         keeping = asyncio.create_task(self._lease.keep())
         try:
             while True:
@@ -84,11 +101,10 @@ class Walk:
                     pass
                 self._wake.clear()
         finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
+            await end(keeping)
 
     async def once(self) -> None:
-        """One walk. Nothing that passes by itself is raised."""
+        """One walk. Nothing that passes by itself is raised; raises as `inspect` does."""
         try:
             outcome = await self._once()
         except PASSING as error:
@@ -97,28 +113,61 @@ class Walk:
             log.warning("walk_failed", reason=f"{type(error).__name__}: {error}")
         metrics.WALKS.labels(outcome).inc()
 
-    async def _once(self) -> str:
+    async def inspect(self) -> Standing:
+        """How the generation stands, if this log and this code may go on with it.
+
+        Raises:
+            AnotherVersion: it was made by code that writes other documents.
+            AnotherLog: it was made from another log. Then it is not whole any more.
+            GuardLost, FeedUnavailable, redis.exceptions.RedisError, OSError: it can't be told.
+        """
         leading = await self._lease.take()
         standing = await self._progress.standing()
+        if standing.schema not in ("", str(READ_MODEL)):
+            raise AnotherVersion(
+                f"read model generation {self._progress.generation.number} was made by version {standing.schema}, "
+                f"this projector writes version {READ_MODEL}: run `projector rebuild`"
+            )
+        differs, unchecked = metrics.LOG_DIFFERS.labels(str(self._progress.generation.number)), self._store.unchecked
+        try:
+            await witness.check(self._feed, (*standing.known_events, *unchecked.values()))
+        except AnotherLog:
+            differs.set(1)
+            await self._close(leading, standing)
+            raise
+        differs.set(0)
+        self._store.checked(unchecked)
+        return standing
+
+    async def _close(self, leading: bool, standing: Standing) -> None:
+        """No reads, and no writes of consumers, of whichever instance: what was applied is not what the log says."""
+        if leading and standing.whole:
+            await self._progress.mark_broken(self._lease.guard)
+        # Should only this instance see another log, then one that does not must lead.
+        await self._lease.release()
+
+    async def _once(self) -> str:
+        standing = await self.inspect()
         memory, self._memory = self._memory, _Memory(standing.server, standing.applied, standing.checkpoint)
-        _observe(standing, leading)
-        if not leading:
+        self._observe(standing)
+        if not self._lease.held:
             self._pending = None
             return "following"
-        if not standing.live:
-            await self._progress.point_live_here()
-        lease = self._lease.guard
+        if standing.is_new:
+            await self._progress.begin(self._lease.guard)
+        guard = (*self._lease.guard, *self._progress.ours)
         if standing.whole and memory.lost_since(standing):
             log.error("redis_lost_writes", checkpoint=standing.checkpoint)
-            await self._progress.mark_broken(lease)
+            await self._progress.mark_broken(guard)
         elif standing.whole:
-            guard = (*lease, (self._progress.generation.complete, ""))
+            guard = (*guard, *self._progress.whole)
             await self._redriving.some(guard)
             await self._compare(standing, memory, guard)
             return "compared"
         self._pending = None
-        await repair(self._healing, self._progress, standing, lease)
-        metrics.WHOLE.set(1)
+        await self._discards.refresh()
+        await repair(self._healing, self._progress, standing, guard)
+        metrics.WHOLE.labels(str(self._progress.generation.number)).set(1)
         self._wake.set()
         return "repaired"
 
@@ -136,25 +185,30 @@ class Walk:
                 await self._bring(lost, checkpoint, pending.until, guard)
                 pending.missing = await self._missing(pending.missing)
             if pending.missing:
-                _observe_lag(pending.missing, standing, pending.until)
+                self._observe_lag(pending.missing, standing, pending.until)
                 return
-            await self._progress.move_checkpoint(checkpoint, pending.until, standing.server, guard)
+            await self._move(checkpoint, pending.until, pending.last, standing, guard)
             checkpoint, self._pending = pending.until, None
         while True:
             page = await self._feed.heads(checkpoint)
+            last = max(page.heads, key=attrgetter("position"), default=None)
             missing = await self._missing(page.heads)
             if missing and urgent:
                 await self._bring(missing, checkpoint, page.until, guard)
                 missing = await self._missing(missing)
-            _observe_lag(missing, standing, page.settled)
+            self._observe_lag(missing, standing, page.settled)
             if missing:
-                self._pending = _Pending(page.until, standing.server, missing)
+                self._pending = _Pending(page.until, last, standing.server, missing)
                 return
             if page.until > checkpoint:
-                await self._progress.move_checkpoint(checkpoint, page.until, standing.server, guard)
+                await self._move(checkpoint, page.until, last, standing, guard)
             if page.until >= page.settled or page.until <= checkpoint:
                 return
             checkpoint = page.until
+
+    async def _move(self, before: int, after: int, last: Head | None, standing: Standing, guard: Guard) -> None:
+        known = await witness.of(self._feed, last.stream_id, last.version) if last else ""
+        await self._progress.move_checkpoint(before, after, known, standing.server, guard)
 
     async def _missing(self, heads: list[Head]) -> list[Head]:
         """Those heads that are not applied, and that no parked record remembers."""
@@ -179,9 +233,24 @@ class Walk:
         except TooFarBehind as reason:
             log.warning("replaying_the_log", reason=str(reason), after=after, until=until)
             async with aclosing(self._healing.replay(after, guard)) as steps:
-                async for position, _settled in steps:
-                    if position >= until:
+                async for done in steps:
+                    if done.position >= until:
                         break
+
+    def _observe(self, standing: Standing) -> None:
+        number = str(self._progress.generation.number)
+        metrics.LEADING.labels(number).set(self._lease.held)
+        metrics.WHOLE.labels(number).set(standing.whole)
+        for partition, count in enumerate(standing.parked):
+            metrics.PARKED.labels(number, str(partition)).set(count)
+        if not self._lease.held:
+            metrics.LAG_EVENTS.remove_by_labels({"generation": number})
+
+    def _observe_lag(self, missing: list[Head], standing: Standing, settled: int) -> None:
+        lagging = {head.partition for head in missing}
+        for partition, applied in enumerate(standing.applied):
+            behind = max(1, settled - applied) if partition in lagging else 0
+            metrics.LAG_EVENTS.labels(str(self._progress.generation.number), str(partition)).set(behind)
 
 
 def _is_lost(head: Head, standing: Standing, memory: _Memory) -> bool:
@@ -194,18 +263,4 @@ def _is_lost(head: Head, standing: Standing, memory: _Memory) -> bool:
 
 def _is_excused(head: Head, records: dict[str, parking.Parked]) -> bool:
     record = records.get(streams.partition_key_of(head.stream_id))
-    return record is not None and head.stream_id in record.streams
-
-
-def _observe(standing: Standing, leading: bool) -> None:
-    metrics.LEADING.set(leading)
-    metrics.WHOLE.set(standing.whole)
-    for partition, count in enumerate(standing.parked):
-        metrics.PARKED.labels(str(partition)).set(count)
-
-
-def _observe_lag(missing: list[Head], standing: Standing, settled: int) -> None:
-    lagging = {head.partition for head in missing}
-    for partition, applied in enumerate(standing.applied):
-        behind = max(1, settled - applied) if partition in lagging else 0
-        metrics.LAG_EVENTS.labels(str(partition)).set(behind)
+    return record is not None and record.may_wait(head.stream_id)

@@ -2,18 +2,19 @@
 
 import asyncio
 import contextlib
-import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
+from projector_testing import processes
 from projector_testing.read_model import eventually
 from projector_testing.running import World, world
-from projector_testing.shop import Log, product_id, shop, trade
+from projector_testing.shop import PARTITIONS, Log, product_id
+from projector_testing.trading import shop, trade
 
 from projector import redis_client
+from projector.queues import Queues
 from stockroom_local.servers import Trio
 
 PRODUCTS = [product_id(n) for n in range(1, 6)]
@@ -40,6 +41,7 @@ async def test_the_broker_restarts_and_the_projector_reconnects(fragile: tuple[W
     async with around.projector() as projector:
         await around.ready(projector)
         await publish_through(around, around.log, 1)
+        await asyncio.to_thread(trio.rabbitmq.settle)
         await asyncio.to_thread(trio.rabbitmq.kill)
         await publish_through(around, around.log, 2)
         await around.level()
@@ -62,38 +64,14 @@ async def test_redis_restarts_and_what_it_lost_is_brought_back(fragile: tuple[Wo
         await around.ready(projector)
 
 
-class Process:
-    """The projector as the process that operators run."""
-
-    def __init__(self, around: World) -> None:
-        self._environment = {
-            **os.environ,
-            "STOCKROOM_RABBITMQ_URL": around.rabbitmq_url,
-            "STOCKROOM_REDIS_URL": around.redis_url,
-            "STOCKROOM_COMMAND_URL": around.service.url,
-            "STOCKROOM_WALK_INTERVAL": "0.2",
-        }
-
-    async def start(self, port: int = 0) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-c",
-            "from projector.cli import app; app()",
-            env={**self._environment, "STOCKROOM_PROJECTOR_PORT": str(port)},
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-
-
 async def test_a_projector_killed_at_any_moment_leaves_nothing_applied_twice_or_not_at_all(
     rabbitmq_url: str, redis_url: str
 ) -> None:
     async with world(shop(), rabbitmq_url, redis_url) as around:
-        process = Process(around)
         async with around.projector() as first:
             await around.ready(first)
         for seed in range(4):
-            running = await process.start()
+            running = await processes.start(around)
             try:
                 before = around.log.settled
                 trade(around.log, PRODUCTS, 300, seed)
@@ -110,8 +88,14 @@ async def test_a_projector_killed_at_any_moment_leaves_nothing_applied_twice_or_
             finally:
                 running.send_signal(signal.SIGKILL)
                 await running.wait()
-        running = await process.start()
+        running = await processes.start(around)
         try:
+            queues = Queues(rabbitmq_url, 1, PARTITIONS)
+
+            async def consumed() -> bool:
+                return min(await queues.consumers()) == 1
+
+            await eventually(consumed, "it is at work")
             await around.level()
         finally:
             running.terminate()
@@ -122,7 +106,7 @@ async def test_the_process_serves_health_and_metrics_and_ends_when_told(
     rabbitmq_url: str, redis_url: str, unused_tcp_port: int
 ) -> None:
     async with world(shop(), rabbitmq_url, redis_url) as around:
-        running = await Process(around).start(unused_tcp_port)
+        running = await processes.start(around, projector_port=str(unused_tcp_port))
         try:
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{unused_tcp_port}", trust_env=False) as client:
 
@@ -139,7 +123,7 @@ async def test_the_process_serves_health_and_metrics_and_ends_when_told(
             running.terminate()
             assert await running.wait() == 0
     assert "stockroom_projector_events_applied_total" in metrics
-    assert "stockroom_projector_generation_whole 1.0" in metrics
+    assert 'stockroom_projector_generation_whole{generation="1"} 1.0' in metrics
 
 
 async def test_a_redis_that_may_drop_keys_ends_the_process_with_1(rabbitmq_url: str, redis_url: str) -> None:
@@ -147,7 +131,7 @@ async def test_a_redis_that_may_drop_keys_ends_the_process_with_1(rabbitmq_url: 
     await redis.config_set("maxmemory-policy", "allkeys-lru")
     try:
         async with world(shop(), rabbitmq_url, redis_url) as around:
-            running = await Process(around).start()
+            running = await processes.start(around)
             async with asyncio.timeout(30):
                 assert await running.wait() == 1
     finally:

@@ -7,14 +7,15 @@ from dataclasses import replace
 import orjson
 import pytest
 from aio_pika.exceptions import AMQPError
-from projector_testing.read_model import equals_log, eventually
+from projector_testing.read_model import copy_of, equals_log, eventually, restore
 from projector_testing.running import World, world
-from projector_testing.shop import GENERATION, Log, add_product, message, product_id, shop, trade
+from projector_testing.shop import GENERATION, Log, add_product, message, product_id
+from projector_testing.trading import shop, trade
 
+from chassis.consumer import priority
 from contracts import events, streams
 from contracts.keys import LIVE
 from projector import metrics
-from projector.consumer import priority
 
 
 @pytest.fixture
@@ -28,6 +29,7 @@ async def test_a_first_start_projects_the_whole_log_and_makes_the_generation_liv
         await around.level()
         await around.ready(projector)
     assert await around.redis.get(LIVE) == b"1"
+    assert await around.redis.get(GENERATION.currency) == b"EUR"
     assert int(await around.redis.get(GENERATION.checkpoint)) == around.log.settled
 
 
@@ -71,8 +73,8 @@ async def test_a_gap_is_healed_from_the_log_before_later_events_of_the_partition
         healed = metrics.GAPS_HEALED._value.get()
         # Lost in one message: the price's change and stock; only the stock's stream shows it by a gap.
         around.log.add(streams.product_stream(product), events.PriceChanged(price="7.00", previous_price="18.00"))
-        around.log.add(inventory, events.StockAdded(quantity=1))
-        last = around.log.add(inventory, events.StockAdded(quantity=1))
+        around.log.add(inventory, events.StockAdded(quantity=1, available=6))
+        last = around.log.add(inventory, events.StockAdded(quantity=1, available=6))
         projector.pipeline.walk._interval = 3600  # type: ignore[union-attr]
         await around.publish([last])
         await around.level()
@@ -119,15 +121,10 @@ async def test_a_flush_under_load_loses_nothing(around: World) -> None:
 async def test_an_old_copy_of_redis_is_brought_level(around: World) -> None:
     async with around.projector() as projector:
         await around.ready(projector)
-        old = {key: await around.redis.dump(key) for key in await around.redis.keys("*")}
+        old = await copy_of(around.redis)
         trade(around.log, [product_id(n) for n in range(1, 6)], 300, seed=9)
         await around.level()
-        async with around.redis.pipeline(transaction=True) as restore:
-            restore.flushall()
-            for key, value in old.items():
-                if b"walk" not in key:
-                    restore.restore(key, 0, value)
-            await restore.execute()
+        await restore(around.redis, old)
         await around.level()
 
 
@@ -151,11 +148,33 @@ async def test_messages_are_held_while_the_generation_is_not_whole(around: World
         await around.publish(around.log.events[-2:])
 
         async def held() -> bool:
-            return bool(await around.redis.dbsize() <= 2) and "/events" in around.service.asked
+            return bool(await around.redis.dbsize() <= 3) and "/events" in around.service.asked
 
-        await eventually(held, "nothing is written but the pointer and the lease")
+        await eventually(held, "nothing is written but pointer, lease and schema")
         assert await around.redis.get(GENERATION.product(product)) is None
         around.service.failing = False
+        await around.level()
+
+
+async def test_a_message_is_acknowledged_after_it_was_applied_and_not_before(around: World) -> None:
+    async with around.projector() as projector:
+        await around.ready(projector)
+        around.service.failing = True
+        await around.redis.flushall()
+        add_product(around.log, 61)
+        await around.publish(around.log.events[-2:])
+
+        async def in_hand() -> bool:
+            return await around.queued() == 0
+
+        await eventually(in_hand, "the message was delivered")
+
+    async def given_back() -> bool:
+        return await around.queued() == 1
+
+    await eventually(given_back, "the message is in its queue again")
+    around.service.failing = False
+    async with around.projector():
         await around.level()
 
 
@@ -163,7 +182,9 @@ async def test_poison_stops_its_key_only_and_goes_on_when_it_can_be_read(around:
     async with around.projector() as projector:
         await around.ready(projector)
         bad, good = product_id(1), product_id(2)
-        poison = around.log.add(streams.inventory_stream(bad), events.StockAdded(quantity=1), type="StockTeleported")
+        poison = around.log.add(
+            streams.inventory_stream(bad), events.StockAdded(quantity=1, available=6), type="StockTeleported"
+        )
         around.log.add(streams.product_stream(bad), events.PriceChanged(price="1.00", previous_price="2.00"))
         fine = around.log.add(streams.product_stream(good), events.PriceChanged(price="3.00", previous_price="2.00"))
         await around.publish(around.log.events[-3:])

@@ -6,12 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from projector_testing.orders import pay, place
 from projector_testing.read_model import dump, equals_log
-from projector_testing.shop import GENERATION, PARTITIONS, Log, add_product, product_id, shop, trade
+from projector_testing.shop import GENERATION, PARTITIONS, Log, add_product, product_id
+from projector_testing.trading import shop, trade
 from redis.asyncio import Redis
 
 from contracts import events, streams
-from contracts.keys import APPLIED_CHANNEL
+from contracts.keys import APPLIED_CHANNEL, HISTORY_LENGTH
 from projector import parking, redis_client
 from projector.parking import Redrive
 from projector.redis_client import UnsafeRedis
@@ -66,7 +68,7 @@ async def test_a_change_between_reading_and_writing_is_noticed_and_folded_again(
     log = shop(products=1, traded=0)
     partition = next(p for p in range(PARTITIONS) if log.of_partition(p))
     await store.apply(partition, log.events, store.whole)
-    added = log.add(streams.inventory_stream(product_id(1)), events.StockAdded(quantity=3))
+    added = log.add(streams.inventory_stream(product_id(1)), events.StockAdded(quantity=3, available=8))
     rated = log.add(streams.rating_stream(product_id(1), "u"), events.ProductRated(user_id="u", rating=4))
     read, other = store._read, Store(redis, GENERATION)
     readings = 0
@@ -117,7 +119,7 @@ async def test_a_leader_whose_lease_is_gone_writes_nothing(redis: Redis, store: 
 
 async def test_a_gap_writes_nothing_and_names_what_is_missing(redis: Redis, store: Store) -> None:
     log = shop(products=1, traded=0)
-    newest = log.add(streams.inventory_stream(product_id(1)), events.StockAdded(quantity=1))
+    newest = log.add(streams.inventory_stream(product_id(1)), events.StockAdded(quantity=1, available=6))
     with pytest.raises(Gap) as gap:
         await store.apply(0, [log.events[0], newest], store.whole)
     assert gap.value.streams == {newest.stream_id: 2}
@@ -158,8 +160,8 @@ async def test_versions_and_positions_of_64_bits_are_kept_exactly(redis: Redis, 
 async def test_poison_parks_its_key_and_a_redrive_applies_all_that_waited(redis: Redis, store: Store) -> None:
     log = Log()
     good, bad = add_product(log, 1), add_product(log, 2)
-    poison = log.add(streams.inventory_stream(bad), events.StockAdded(quantity=2), type="Unknown")
-    log.add(streams.inventory_stream(good), events.StockAdded(quantity=1))
+    poison = log.add(streams.inventory_stream(bad), events.StockAdded(quantity=2, available=7), type="Unknown")
+    log.add(streams.inventory_stream(good), events.StockAdded(quantity=1, available=6))
     await store.apply(0, log.events, store.whole)
     assert await redis.get(GENERATION.parked_in(0)) == b"1"
     late = log.add(streams.product_stream(bad), events.ProductDiscontinued())
@@ -179,10 +181,10 @@ async def test_poison_parks_its_key_and_a_redrive_applies_all_that_waited(redis:
 async def test_a_redrive_counts_only_while_nothing_more_was_left_out(redis: Redis, store: Store) -> None:
     log = Log()
     product = add_product(log, 1)
-    log.add(streams.inventory_stream(product), events.StockAdded(quantity=2), type="Unknown")
+    log.add(streams.inventory_stream(product), events.StockAdded(quantity=2, available=7), type="Unknown")
     await store.apply(0, log.events, store.whole)
     record = await redis.hget(GENERATION.parked, product)
-    late = log.add(streams.inventory_stream(product), events.StockAdded(quantity=2))
+    late = log.add(streams.inventory_stream(product), events.StockAdded(quantity=2, available=7))
     await store.apply(0, [late], store.whole)
     with pytest.raises(Superseded):
         await store.apply(0, [], store.whole, redrive=Redrive(product, record, True))
@@ -195,6 +197,54 @@ async def test_commands_of_any_length_get_through(redis: Redis, store: Store) ->
     assert await redis.zcard(GENERATION.stock) == 3000
     trade(log, [product_id(1)], 20, 3)
     await store.apply(0, log.events, store.whole)
+    assert await equals_log(redis, log)
+
+
+async def test_orders_of_many_products_are_counted_in_several_steps(redis: Redis, store: Store) -> None:
+    log = Log()
+    for number in range(12):
+        pay(log, place(log, number, {product_id(n): 1 for n in range(number * 40, number * 40 + 100)}))
+    changes = await store.apply(0, log.events, store.whole)
+    assert changes.applied == log.settled
+    assert await equals_log(redis, log)
+    again = await store.apply(0, log.events, store.whole)
+    assert (again.applied, again.ignored) == (0, log.settled)
+    assert await equals_log(redis, log)
+
+
+async def test_a_batch_applied_in_steps_parks_and_redrives_as_one(
+    redis: Redis, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("projector.folding.MOST_INCREMENTS", 1)
+    log = Log()
+    orders = [place(log, number, {product_id(1): 1, product_id(2): 1}) for number in range(4)]
+    for order in orders:
+        pay(log, order)
+    poison = log.events[4]
+    log.events[4] = replace(poison, type="Unknown")
+    changes = await store.apply(0, log.events, store.whole)
+    assert (changes.applied, changes.left_out, len(changes.poisoned)) == (7, 1, 1)
+    record = await redis.hget(GENERATION.parked, orders[0])
+    log.events[4] = poison
+    await store.apply(0, log.events, store.whole, redrive=Redrive(orders[0], record, True))
+    assert await redis.hlen(GENERATION.parked) == 0
+    assert await equals_log(redis, log)
+
+
+async def test_a_history_keeps_its_newest_entries_also_when_older_ones_come_late(redis: Redis, store: Store) -> None:
+    log = Log()
+    product = add_product(log, 1)
+    early = [
+        log.add(streams.rating_stream(product, user), events.ProductRated(user_id=user, rating=5)) for user in "abc"
+    ]
+    stream = streams.inventory_stream(product)
+    for _ in range(HISTORY_LENGTH + 5):
+        log.add(stream, events.StockAdded(quantity=1, available=log.version(stream) + 5))
+    in_time = [event for event in log.events if event not in early]
+    for start in range(0, len(in_time), 400):
+        await store.apply(0, in_time[start : start + 400], store.whole)
+    await store.apply(0, early, store.whole)
+    assert await redis.zcard(GENERATION.product_history(product)) == HISTORY_LENGTH
     assert await equals_log(redis, log)
 
 

@@ -40,7 +40,7 @@ def test_an_added_product_shows_what_it_was_added_with() -> None:
 
 def test_version_and_updated_at_move_with_the_products_own_stream_only() -> None:
     before = shown(None, ADDED)
-    after = shown(before, events.StockAdded(quantity=3), version=9, time=T2)
+    after = shown(before, events.StockAdded(quantity=3, available=3), version=9, time=T2)
     assert (after.version, after.updated_at, after.available) == (1, T1, 3)
 
 
@@ -64,10 +64,14 @@ def test_a_product_is_discontinued_and_relisted() -> None:
 @pytest.mark.parametrize(
     ("event", "available"),
     [
-        (events.InventoryOpened(quantity=4), 14),
-        (events.StockAdded(quantity=4), 14),
-        (events.ItemsShipped(quantity=10), 0),
-        (events.StockRecounted(counted_quantity=7, previous_quantity=10), 7),
+        (events.StockAdded(quantity=4, available=14), 14),
+        (events.ItemsShipped(quantity=10, available=0), 0),
+        (events.StockRecounted(counted_quantity=7, previous_quantity=10, available=7), 7),
+        # From before there were reservations:
+        (events.StockAdded(quantity=4, available=None), 14),
+        (events.ItemsShipped(quantity=10, available=None), 0),
+        (events.StockRecounted(counted_quantity=7, previous_quantity=10, available=None), 7),
+        (events.ItemsRestocked(order_id="o", quantity=2, available=12), 12),
     ],
 )
 def test_stock_is_shown_to_customers_and_to_the_warehouse(event: events.Event, available: int) -> None:
@@ -77,8 +81,19 @@ def test_stock_is_shown_to_customers_and_to_the_warehouse(event: events.Event, a
     assert (stock.current_stock, stock.available, stock.version) == (available, available, 7)
 
 
+def test_reserved_pieces_are_on_the_shelf_but_not_for_sale_until_they_are_shipped_or_released() -> None:
+    opened = stocked(None, events.InventoryOpened(quantity=10))
+    reserved = stocked(opened, events.StockReserved(order_id="o", quantity=6, available=4))
+    assert (reserved.current_stock, reserved.reserved, reserved.available) == (10, 6, 4)
+    shipped = stocked(reserved, events.ReservedItemsShipped(order_id="o", quantity=4, available=4))
+    assert (shipped.current_stock, shipped.reserved, shipped.available) == (6, 2, 4)
+    released = stocked(shipped, events.ReservationReleased(order_id="o", quantity=2, available=6))
+    assert (released.current_stock, released.reserved, released.available) == (6, 0, 6)
+    assert shown(None, events.StockReserved(order_id="o", quantity=6, available=4)).available == 4
+
+
 def test_stock_below_what_is_reserved_is_a_shortage() -> None:
-    event = events.StockRecounted(counted_quantity=2, previous_quantity=10)
+    event = events.StockRecounted(counted_quantity=2, previous_quantity=10, available=0)
     after = stocked(ProductInventory(ID, current_stock=10, reserved=5, available=5), event)
     assert (after.current_stock, after.available, after.shortage) == (2, 0, 3)
 
@@ -91,7 +106,7 @@ def test_an_inventory_takes_name_and_sku_from_the_product_whenever_that_comes() 
 
 
 def test_documents_without_their_defining_event_are_hidden() -> None:
-    assert product.is_hidden(shown(None, events.StockAdded(quantity=1)))
+    assert product.is_hidden(shown(None, events.StockAdded(quantity=1, available=1)))
     assert inventory.is_hidden(stocked(None, ADDED))
     assert not product.is_hidden(shown(None, ADDED))
     assert not inventory.is_hidden(stocked(None, events.InventoryOpened(quantity=0)))
@@ -128,8 +143,9 @@ def test_a_withdrawn_rating_is_hidden_and_keeps_its_version() -> None:
     assert not rating.is_hidden(before)
 
 
-def test_every_event_has_a_stream_and_a_view() -> None:
+def test_every_event_has_a_stream_and_all_but_alerts_a_view() -> None:
     assert set(events.EVENT_TYPES.values()) == set(VIEWS_OF) == set(STREAM_OF) == set(get_args(events.AnyEvent))
+    assert {event for event, views in VIEWS_OF.items() if not views} == set(get_args(events.StockAlertEvent))
 
 
 def test_changing_a_document_is_what_dataclasses_replace_does() -> None:

@@ -12,7 +12,8 @@ from typing import Final
 from urllib.parse import urlencode
 
 from chassis.http import Call, HeaderParameter, Reply
-from query_service.read_model.demand import DEFAULT_WAIT, MAX_WAIT, NOTHING, Demand, demanded, preferred_wait
+from chassis.prefer import MAX_WAIT, read_preference
+from query_service.read_model.demand import DEFAULT_WAIT, NOTHING, Demand, demanded
 
 _OURS: Final = frozenset((b"if-none-match", b"consistency-token", b"prefer"))
 _TAG: Final = re.compile(r'(?:W/)?("[^"]*")')
@@ -52,7 +53,7 @@ def asked(call: Call) -> Asked:
             break
     else:
         return _NOTHING_ASKED
-    wait = preferred_wait(call.header(b"prefer"))
+    wait = read_preference(call.header(b"prefer")).wait
     return Asked(
         demanded(call.header(b"consistency-token"), wait),
         call.header(b"if-none-match"),

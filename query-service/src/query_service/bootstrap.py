@@ -7,16 +7,20 @@ from importlib.metadata import version
 
 from chassis.application import Service
 from chassis.health import Health
-from chassis.service import create_app, end
+from chassis.service import create_app
+from chassis.tasks import end
 from query_service import problems
+from query_service.alerts import routes as alert_routes
 from query_service.inventory import routes as inventory_routes
+from query_service.orders import routes as order_routes
 from query_service.products import routes as product_routes
 from query_service.read_model.announcements import Announcements
 from query_service.read_model.reading import ReadModel
 from query_service.read_model.redis_client import Redis, connect
+from query_service.sales import routes as sales_routes
 from query_service.settings import QuerySettings
 
-_DESCRIPTION = """The read side of Stockroom: products, categories, ratings and stock, as they were projected.
+_DESCRIPTION = """The read side of Stockroom: products, ratings, stock, orders and sales, as they were projected.
 
 A query that carries the `Consistency-Token` of a command answers from a read model that has seen that command, waits
 for it (`Prefer: wait=N`), or answers 503; never an older state."""
@@ -43,7 +47,13 @@ def build(settings: QuerySettings) -> Service:
         description=_DESCRIPTION,
         version=version("stockroom-query-service"),
         health=health,
-        operations=[*product_routes.operations(read_model), *inventory_routes.operations(read_model)],
+        operations=[
+            *product_routes.operations(read_model),
+            *inventory_routes.operations(read_model),
+            *order_routes.operations(read_model),
+            *alert_routes.operations(read_model),
+            *sales_routes.operations(read_model, settings.currency),
+        ],
         problem_types=problems.ALL,
         lifespan=lifespan,
     )

@@ -1,6 +1,6 @@
-"""Pages: rows of ordered indexes with their documents, read in bounded steps."""
+"""Pages: rows of ordered lists, read in bounded steps; above all those of indexes with their documents."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,10 +38,15 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
-    rows: list[tuple[bytes, bytes | None]]
-    """Members in order, each with its stored document."""
+class Rows:
+    """Positions in order, each with what is sent of it (None: nothing); and whether others follow the last one."""
+
+    rows: Sequence[tuple[bytes, bytes | None]]
     more: bool
+
+
+ReadRows = Callable[[bytes | None, int], Awaitable[Rows]]
+"""Reads so many rows behind a position; None: from the start."""
 
 
 async def read_page(
@@ -52,23 +57,29 @@ async def read_page(
     demand: Demand,
     accepts: Callable[[bytes], bool] | None = None,
 ) -> Page:
-    """The next `limit` documents behind the position `after`.
+    """The next `limit` documents of a stretch behind the position `after`; see `fill_page`."""
+    return await fill_page(lambda at, count: _read_rows(read_model, stretch, at, count, demand), after, limit, accepts)
 
-    Without a filter exactly `limit` rows of each index are read. With `accepts`, which judges a document by its bytes,
+
+async def fill_page(
+    read: ReadRows, after: bytes | None, limit: int, accepts: Callable[[bytes], bool] | None = None
+) -> Page:
+    """The next `limit` items behind the position `after`.
+
+    Without a filter exactly `limit` rows (of each index) are read. With `accepts`, which judges an item by its bytes,
     up to `EXAMINED` rows are, and the page may be short although rows follow.
     """
     items: list[bytes] = []
     left = limit if accepts is None else EXAMINED
     step = limit if accepts is None else max(_FIRST_STEP, 2 * limit)
     while True:
-        found = await _read_rows(read_model, stretch, after, min(step, left), demand)
-        for n, (member, stored) in enumerate(found.rows, 1):
-            after = member
-            document = sendable(stored)
-            if document is not None and (accepts is None or accepts(document[1])):
-                items.append(document[1])
+        found = await read(after, min(step, left))
+        for n, (position, item) in enumerate(found.rows, 1):
+            after = position
+            if item is not None and (accepts is None or accepts(item)):
+                items.append(item)
                 if len(items) == limit:
-                    return Page(items, member if found.more or n < len(found.rows) else None)
+                    return Page(items, position if found.more or n < len(found.rows) else None)
         left -= len(found.rows)
         if not found.more:
             return Page(items, None)
@@ -77,7 +88,7 @@ async def read_page(
         step *= 2
 
 
-async def _read_rows(read_model: ReadModel, stretch: Stretch, after: bytes | None, count: int, demand: Demand) -> _Rows:
+async def _read_rows(read_model: ReadModel, stretch: Stretch, after: bytes | None, count: int, demand: Demand) -> Rows:
     low = b"[" + stretch.lowest
     if after is not None and after >= stretch.lowest:
         low = b"(" + after
@@ -89,7 +100,12 @@ async def _read_rows(read_model: ReadModel, stretch: Stretch, after: bytes | Non
     answer = await read_model.run(RANGE, stretch.indexes, arguments, demand)
     if len(answer) == 2:
         members, documents = answer
-        return _Rows(list(zip(members, documents, strict=False)), len(members) > count)
-    rows = [row for n in range(0, len(answer), 2) for row in zip(answer[n], answer[n + 1], strict=False)]
+        return Rows(list(zip(members, map(_body, documents), strict=False)), len(members) > count)
+    rows = [row for n in range(0, len(answer), 2) for row in zip(answer[n], map(_body, answer[n + 1]), strict=False)]
     rows.sort(key=lambda row: row[0])
-    return _Rows(rows[:count], len(rows) > count or any(len(members) > count for members in answer[::2]))
+    return Rows(rows[:count], len(rows) > count or any(len(members) > count for members in answer[::2]))
+
+
+def _body(stored: bytes | None) -> bytes | None:
+    document = sendable(stored)
+    return None if document is None else document[1]

@@ -1,6 +1,7 @@
 """The types of query and path parameters: what may be asked, and how it is refused."""
 
 import re
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
@@ -20,6 +21,7 @@ _AMOUNT: Final = re.compile(r"[0-9]{1,11}(\.[0-9]{1,4})?")
 _WHOLE: Final = re.compile(r"[0-9]{1,13}")
 _STARS: Final = re.compile(r"[0-9](\.[0-9]{1,4})?")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 SKU: Final = PathParameter(
     re.compile(r"[ -.0-~]{1,64}"),
@@ -91,6 +93,27 @@ def _ids(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one.lower() for one in ids))
 
 
+def _id(value: Any) -> str:
+    if not _UUID.fullmatch(str(value)):
+        raise ValueError("Expected a UUID")
+    return str(value).lower()
+
+
+def _user_id(value: Any) -> str:
+    if not USER_ID.pattern.fullmatch(str(value)):
+        raise ValueError(f"Expected {USER_ID.expected}")
+    return str(value)
+
+
+def _day(value: Any) -> date:
+    if not _DATE.fullmatch(str(value)):
+        raise ValueError("Expected a date such as 2026-11-21")
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError("There is no such day in the calendar") from None
+
+
 def _schema(**schema: Any) -> WithJsonSchema:
     return WithJsonSchema(schema)
 
@@ -103,11 +126,20 @@ Ticks = Annotated[
 Flag = Annotated[bool, BeforeValidator(_flag), _schema(type="boolean")]
 Pieces = Annotated[int, BeforeValidator(_whole), _schema(type="integer", minimum=0, maximum=10**13 - 1)]
 Stars = Annotated[Decimal, BeforeValidator(_stars), _schema(type="number", minimum=0, maximum=5)]
+UserId = Annotated[str, BeforeValidator(_user_id), _schema(**USER_ID.schema)]
+Id = Annotated[str, BeforeValidator(_id), _schema(type="string", format="uuid")]
+Day = Annotated[date, BeforeValidator(_day), _schema(type="string", format="date", examples=["2026-11-21"])]
 Limit = Annotated[
     int,
     BeforeValidator(_limit),
     _schema(type="integer", minimum=1, maximum=100, default=20),
     Field(description="How many items a page has at most."),
+]
+FewerLimit = Annotated[
+    int,
+    BeforeValidator(_limit),
+    _schema(type="integer", minimum=1, maximum=100, default=10),
+    Field(description="How many items there are at most."),
 ]
 Cursor = Annotated[str, Field(description="`next_cursor` of the page before, with the same filters and sort.")]
 Ids = Annotated[

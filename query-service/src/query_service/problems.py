@@ -14,6 +14,13 @@ PRODUCT_NOT_FOUND = ProblemType(
 RATING_NOT_FOUND = ProblemType(
     "rating-not-found", 404, "No such rating", "The product exists, but this user has not rated it, or withdrew it."
 )
+ORDER_NOT_FOUND = ProblemType(
+    "order-not-found",
+    404,
+    "No such order",
+    "No order with this id has been placed, as far as the read model has seen. Send the `Consistency-Token` of the "
+    "command that placed it to be answered from a read model that has seen it.",
+)
 INVALID_TOKEN = ProblemType(
     "invalid-token",
     400,
@@ -28,9 +35,17 @@ READ_MODEL_BEHIND = ProblemType(
     "answered in its stead. Try again after `Retry-After` seconds, or wait longer with `Prefer: wait=N` (at most 30).",
 )
 
-ALL: Final = (PRODUCT_NOT_FOUND, RATING_NOT_FOUND, INVALID_TOKEN, READ_MODEL_BEHIND)
+ALL: Final = (PRODUCT_NOT_FOUND, RATING_NOT_FOUND, ORDER_NOT_FOUND, INVALID_TOKEN, READ_MODEL_BEHIND)
 
 _RETRY_AFTER: Final = ((b"retry-after", b"1"),)
+
+
+def no_product(product_id: str) -> Problem:
+    return Problem(PRODUCT_NOT_FOUND, f"There is no product {product_id}.")
+
+
+def no_order(order_id: str) -> Problem:
+    return Problem(ORDER_NOT_FOUND, f"There is no order {order_id}.")
 
 
 def behind(detail: str) -> Problem:

@@ -9,3 +9,6 @@ class QuerySettings(ServiceSettings):
     """Read from the environment: ``STOCKROOM_QUERY_PORT`` and so on."""
 
     query_port: int = Field(8081, ge=1, le=65535, description="Port of the query API.")
+    currency: str = Field(
+        "EUR", pattern="^[A-Z]{3}$", description="The shop's currency, until the read model has been told of it."
+    )

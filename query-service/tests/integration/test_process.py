@@ -8,7 +8,10 @@ import httpx
 import pytest
 
 
-@pytest.mark.parametrize("path", ["/products/{id}", "/products", "/categories", "/inventory", "/products/unknown"])
+@pytest.mark.parametrize(
+    "path", ["/products/{id}", "/products", "/categories", "/inventory", "/products/unknown", "/products/{id}/history",
+             "/orders", "/alerts", "/sales/daily?from=2026-01-01&to=2026-01-02"]
+)  # fmt: skip
 def test_head_has_the_headers_of_get_and_no_body(process, shop, make_product, path):
     product = shop.put(make_product(random.Random(1), is_discontinued=False))
     url = process.url + path.format(id=product.id)
@@ -37,7 +40,8 @@ async def test_it_ends_in_whatever_turn_it_is_told_to(serve_over, redis_url):
                 await asyncio.sleep(0)
 
 
-def test_a_setting_that_does_not_fit_stops_it_and_is_named(run_command):
-    ended = run_command(STOCKROOM_QUERY_PORT="no port")
+@pytest.mark.parametrize("setting", ["STOCKROOM_QUERY_PORT", "STOCKROOM_CURRENCY"])
+def test_a_setting_that_does_not_fit_stops_it_and_is_named(run_command, setting):
+    ended = run_command(**{setting: "neither"})
     assert ended.returncode == 2
-    assert "STOCKROOM_QUERY_PORT" in ended.stderr
+    assert setting in ended.stderr

@@ -13,6 +13,10 @@ URLS = [
     "/products?search=a",
     "/categories",
     "/inventory",
+    "/orders",
+    "/orders/00000000-0000-4000-8000-000000000000/history",
+    "/alerts",
+    "/sales/daily",
 ]
 
 
@@ -81,7 +85,7 @@ async def test_a_flushed_redis_is_not_an_empty_shop(serve_over, own_redis, make_
     async with serve_over(own_redis.url) as client:
         assert (await client.get(f"/products/{product.id}")).status_code == 200
         shop.redis.flushall()
-        for url in (f"/products/{product.id}", "/products", "/categories"):
+        for url in (f"/products/{product.id}", "/products", "/categories", "/orders", "/sales/daily"):
             answer = await client.get(url)
             assert (answer.status_code, answer.json()["type"]) == (503, "/problems/read-model-behind")
         assert shop.redis.get(LIVE) is None  # a query never writes

@@ -61,6 +61,50 @@ ID = "00000000-0000-4000-8000-000000000000"
         ("/inventory?cursor=AAAA", "cursor"),
         ("/inventory/x", "product_id"),
         ("/categories?limit=1", "limit"),
+        ("/orders?customer_id=", "customer_id"),
+        ("/orders?customer_id=a%20b", "customer_id"),
+        ("/orders?customer_id=a%2Fb", "customer_id"),
+        ("/orders?customer_id=a%0A", "customer_id"),
+        ("/orders?customer_id=%C3%BC", "customer_id"),
+        ("/orders?customer_id=" + "a" * 65, "customer_id"),
+        ("/orders?status=", "status"),
+        ("/orders?status=Placed", "status"),
+        ("/orders?status=placed&status=paid", "status"),
+        ("/orders?limit=101", "limit"),
+        ("/orders?cursor=AAAA", "cursor"),
+        ("/orders?customer=a", "customer"),
+        ("/orders/17", "id"),
+        (f"/orders/{ID}?x=1", "x"),
+        ("/orders/17/history", "id"),
+        (f"/orders/{ID}/history?limit=0", "limit"),
+        (f"/orders/{ID}/history?cursor=AAAA", "cursor"),
+        ("/products/17/history", "id"),
+        (f"/products/{ID}/history?limit=101", "limit"),
+        (f"/products/{ID}/history?after=1", "after"),
+        (f"/products/{ID}/history?cursor=", "cursor"),
+        ("/products/17/related", "id"),
+        (f"/products/{ID}/related?limit=0", "limit"),
+        (f"/products/{ID}/related?limit=101", "limit"),
+        (f"/products/{ID}/related?cursor=AAAA", "cursor"),
+        ("/alerts?product_id=17", "product_id"),
+        ("/alerts?product_id=", "product_id"),
+        ("/alerts?limit=x", "limit"),
+        ("/alerts?cursor=AAAA", "cursor"),
+        ("/sales/daily?from=2026-02-29", "from"),
+        ("/sales/daily?from=0000-01-01", "from"),
+        ("/sales/daily?from=20260101", "from"),
+        ("/sales/daily?from=2026-W01-1", "from"),
+        ("/sales/daily?from=2026-1-1", "from"),
+        ("/sales/daily?from=2026-01-01T00:00:00Z", "from"),
+        ("/sales/daily?from=", "from"),
+        ("/sales/daily?to=2026-13-01", "to"),
+        ("/sales/daily?to=", "to"),
+        ("/sales/daily?from=2026-01-02&to=2026-01-01", "from"),
+        ("/sales/daily?from=2025-01-01&to=2026-01-02", "from"),
+        ("/sales/daily?from=0001-01-01&to=9999-12-31", "from"),
+        ("/sales/daily?from=9999-12-31", "from"),
+        ("/sales/daily?first=2026-01-01", "first"),
+        ("/sales/daily?limit=1", "limit"),
     ],
 )
 async def test_what_does_not_fit_is_422_and_named(client, shop, url, parameter):
@@ -73,7 +117,7 @@ async def test_what_does_not_fit_is_422_and_named(client, shop, url, parameter):
 
 @pytest.mark.parametrize("token", ["", ",", "abc", "a b", "AQg", "é", "A" * 5000, "=" * 8])
 async def test_a_token_that_cannot_be_read_is_400(client, shop, token):
-    for url in (f"/products/{ID}", "/products", "/categories"):
+    for url in (f"/products/{ID}", "/products", "/categories", "/orders", "/alerts", "/sales/daily"):
         answer = await client.get(url, headers={"Consistency-Token": token.encode()})
         assert (answer.status_code, answer.json()["type"]) == (400, "/problems/invalid-token")
 
@@ -84,7 +128,8 @@ async def test_one_bad_token_among_good_ones_is_400(client, shop):
 
 
 @pytest.mark.parametrize(
-    ("method", "url"), [("POST", "/products"), ("DELETE", f"/products/{ID}"), ("PUT", "/categories")]
+    ("method", "url"),
+    [("POST", "/products"), ("DELETE", f"/products/{ID}"), ("PUT", "/categories"), ("POST", "/orders")],
 )
 async def test_queries_take_no_other_method(client, shop, method, url):
     answer = await client.request(method, url)
@@ -93,13 +138,22 @@ async def test_queries_take_no_other_method(client, shop, method, url):
 
 
 async def test_unknown_addresses_are_404_problems(client, shop):
-    for url in ("/", "/nothing", "/products/", f"/products/{ID}/", "/products//ratings/a", "/problems/nothing"):
+    for url in (
+        "/",
+        "/nothing",
+        "/products/",
+        f"/products/{ID}/",
+        "/products//ratings/a",
+        "/problems/nothing",
+        "/sales",
+    ):
         answer = await client.get(url)
         assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found")
 
 
 async def test_each_problem_explains_itself(client, shop):
-    for slug in ("product-not-found", "rating-not-found", "invalid-token", "read-model-behind", "unavailable"):
+    own = ("product-not-found", "rating-not-found", "order-not-found", "invalid-token", "read-model-behind")
+    for slug in (*own, "unavailable"):
         assert (await client.get(f"/problems/{slug}")).status_code == 200
 
 

@@ -31,9 +31,12 @@ async def test_ids_in_capitals_are_the_same_ids(client, product):
 
 
 @pytest.mark.parametrize(
-    "path", ["/products/{id}", "/products/by-sku/A%20B.1", "/inventory/{id}", "/categories", "/products"]
-)
-async def test_what_the_client_holds_is_not_sent_again(client, product, path):
+    "path", ["/products/{id}", "/products/by-sku/A%20B.1", "/inventory/{id}", "/categories", "/products",
+             "/products/{id}/related", "/products/{id}/history", "/orders/{id}", "/orders/{id}/history", "/orders",
+             "/alerts", "/sales/daily?from=2026-01-01&to=2026-01-02"]
+)  # fmt: skip
+async def test_what_the_client_holds_is_not_sent_again(client, shop, product, make_order, path):
+    shop.place(make_order(random.Random(1), id=product.id))
     url = path.format(id=product.id)
     first = await client.get(url)
     tag = first.headers["etag"]
@@ -77,7 +80,7 @@ async def test_a_rating_and_a_product_that_is_missing_are_told_apart(client, sho
     assert (missing.status_code, missing.json()["type"]) == (404, "/problems/product-not-found")
 
 
-@pytest.mark.parametrize("path", ["/products/{}", "/inventory/{}"])
+@pytest.mark.parametrize("path", ["/products/{}", "/inventory/{}", "/products/{}/related", "/products/{}/history"])
 async def test_unknown_and_hidden_documents_are_404(client, shop, make_product, path):
     hidden = make_product(random.Random(2))
     shop.redis.set(shop.generation.product(hidden.id), store(hidden, hidden=True))
@@ -123,7 +126,8 @@ async def test_categories_count_what_is_listed_in_the_order_of_names(client, sho
 @pytest.mark.parametrize(
     "path", ["/products/{id}", "/products", "/products?ids={id}", "/products/by-sku/A%20B.1", "/inventory",
              "/inventory/{id}", "/categories", "/products?search=a", "/products?search=a&sort=name",
-             "/products/{id}/ratings/u"]
+             "/products/{id}/ratings/u", "/products/{id}/related", "/products/{id}/history", "/orders",
+             "/orders?customer_id=a", "/orders/{id}", "/orders/{id}/history", "/alerts", "/sales/daily"]
 )  # fmt: skip
 async def test_a_generation_that_is_not_whole_answers_503_and_never_404(client, shop, product, path):
     url = path.format(id=product.id)

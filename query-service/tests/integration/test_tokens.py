@@ -11,11 +11,22 @@ PATHS = [
     "/products", "/products?in_stock=true", "/products?search=chai", "/products?search=ch&sort=name",
 ]  # fmt: skip
 
+TRADE_PATHS = [
+    "/orders/{id}", "/orders", "/orders?customer_id=after", "/orders/{id}/history", "/products/{id}/history",
+    "/products/{id}/related", "/alerts", "/alerts?product_id={id}", "/sales/daily?from=2026-01-01&to=2026-01-01",
+]  # fmt: skip
+
 
 @pytest.fixture
 def product(shop, make_product):
     known = {"name": "Chai", "sku": "wanted", "available": 3, "is_out_of_stock": False, "is_discontinued": False}
     return shop.put(make_product(random.Random(1), **known))
+
+
+@pytest.fixture
+def order(shop, product, make_order):
+    """With the product's id, so that the same paths serve both."""
+    return shop.place(make_order(random.Random(1), id=product.id))
 
 
 async def until(condition):
@@ -63,6 +74,44 @@ async def test_a_query_waits_for_the_write_and_answers_the_new_state(client, sho
         assert b'"available":4' in answer.content
     else:
         assert b"Chai Tea" in answer.content
+
+
+@pytest.mark.parametrize("path", TRADE_PATHS)
+async def test_trade_is_answered_from_what_has_seen_the_write_or_not_at_all(client, shop, order, path):
+    url = path.format(id=order.id)
+    for version, status in ((1, 200), (2, 503)):
+        headers = {"Consistency-Token": shop.token(order.id, version, "order"), "Prefer": "wait=0"}
+        answer = await client.get(url, headers=headers)
+        assert (answer.status_code, answer.headers.get("preference-applied")) == (
+            (status, "wait=0") if status == 200 else (status, None)
+        )
+    assert answer.json()["type"] == "/problems/read-model-behind"
+    shop.park(order.id)
+    headers["Consistency-Token"] = shop.token(order.id, 1, "order")
+    assert (await client.get(url, headers=headers)).status_code == 503
+
+
+@pytest.mark.parametrize("path", TRADE_PATHS)
+async def test_a_query_of_trade_waits_for_the_write_and_answers_the_new_state(
+    client, shop, product, order, make_product, path
+):
+    await until(lambda: listening(shop) == 1)
+    headers = {"Consistency-Token": shop.token(order.id, 2, "order"), "Prefer": "wait=30"}
+    asked = asyncio.create_task(client.get(path.format(id=order.id), headers=headers))
+    await looked(shop, product)
+    assert not asked.done()
+    entry = b'{"product_id":"%s","event":"after"}' % order.id.encode()
+    shop.tell(shop.generation.order_history(order.id), 7, entry)
+    shop.tell(shop.generation.product_history(order.id), 7, entry)
+    shop.tell(shop.generation.alerts, 7, entry)
+    shop.sell("2026-01-01", revenue=123456789)
+    related = shop.put(make_product(random.Random(2), name="after", is_discontinued=False))
+    shop.sell_together(order.id, related.id, 1)
+    shop.place(replace(order, customer_id="after", version=2))
+    shop.announce(order.id)
+    answer = await asked
+    assert answer.status_code == 200
+    assert (b"12345.6789" if "sales" in path else b"after") in answer.content
 
 
 async def looked(shop, product):

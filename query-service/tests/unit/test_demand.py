@@ -5,7 +5,7 @@ import pytest
 from chassis.problems import Problem
 from contracts import tokens
 from contracts.keys import Generation
-from query_service.read_model.demand import NOTHING, Demand, demanded, preferred_wait
+from query_service.read_model.demand import NOTHING, Demand, demanded
 
 A = "00000000-0000-4000-8000-00000000000a"
 B = "00000000-0000-4000-8000-00000000000b"
@@ -58,13 +58,6 @@ async def test_all_of_it_must_be_met():
 async def test_an_endless_list_of_tokens_is_refused():
     with pytest.raises(Problem, match="no token"):
         demanded(",".join([token((f"product-{A}", 1))] * 2000), 0)
-
-
-@pytest.mark.parametrize(
-    ("prefer", "wait"), [(None, None), ("wait=0", 0), ("return=minimal, wait=3;x", 3), ("wait=3x", None)]
-)
-def test_a_preference_is_read_or_ignored(prefer, wait):
-    assert preferred_wait(prefer) == wait
 
 
 def test_a_demand_without_streams_has_no_partitions():

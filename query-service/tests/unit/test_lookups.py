@@ -72,6 +72,17 @@ async def test_a_read_is_repeated_in_the_generation_that_the_pointer_names():
     assert len(redis.asked) == 3
 
 
+async def test_a_read_that_another_one_overtook_with_the_news_of_a_switch_is_repeated_too():
+    redis = Keys(whole(7, 1) | {"g7:product:a": b"new", "g1:product:a": b"old"})
+    live = LiveGeneration()
+    redis.gate.clear()
+    reading = Lookups(redis, live).get(product("a"))
+    await asyncio.sleep(0)  # under way, of generation 1
+    live.known = Generation(7)
+    redis.gate.set()
+    assert await reading == [b"new"]
+
+
 async def test_a_pointer_that_does_not_rest_ends_in_503():
     redis = Keys(whole(*range(2, 30)))
 

@@ -148,6 +148,36 @@ def test_pointers_are_fragments_of_a_uri() -> None:
     assert pointer(()) == "#"
 
 
+class BasketLine(BaseModel):
+    quantity: int
+
+
+class Basket(BaseModel):
+    lines: tuple[BasketLine, ...] = Field(min_length=1)
+
+
+@pytest.mark.parametrize(
+    ("document", "faults"),
+    [
+        ({"lines": [{"quantity": "x"}]}, ["#/lines/0/quantity"]),
+        ({"lines": []}, ["#/lines"]),
+        ({"lines": {}}, ["#/lines"]),
+    ],
+)
+def test_an_array_with_invalid_members_is_not_called_too_short_as_well(
+    document: dict[str, object], faults: list[str]
+) -> None:
+    with pytest.raises(Problem) as caught:
+        validate(Basket, document)
+    assert [error["pointer"] for error in caught.value.members["errors"]] == faults
+
+
+def test_what_is_no_array_is_told_in_the_words_of_json() -> None:
+    with pytest.raises(Problem) as caught:
+        validate(Basket, {"lines": "many"})
+    assert [error["detail"] for error in caught.value.members["errors"]] == ["Expected an array."]
+
+
 class Page(BaseModel):
     model_config = ConfigDict(extra="forbid")
     limit: int = Field(20, ge=1, le=100)

@@ -1,5 +1,6 @@
 """The envelope: what is published is what the log gives, and what is no event is refused as such."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import orjson
@@ -37,6 +38,16 @@ def recorded_events(draw: st.DrawFn) -> RecordedEvent:
 @given(st.lists(recorded_events(), max_size=3))
 def test_a_batch_of_events_comes_back_as_it_was(events: list[RecordedEvent]) -> None:
     assert envelope.decode_batch(envelope.encode_batch(envelope.encode(e).decode() for e in events)) == events
+
+
+@given(st.lists(recorded_events(), min_size=1, max_size=5))
+def test_a_subscriber_of_one_kind_of_stream_gets_the_events_of_that_kind(products: list[RecordedEvent]) -> None:
+    orders = [replace(event, stream_id=event.stream_id.replace("product-", "order-")) for event in products]
+    body = envelope.encode_batch(envelope.encode(e).decode() for e in (*products, *orders))
+    assert envelope.decode_batch(body, "order") == orders
+    assert envelope.decode_batch(body, "inventory") == []
+    with pytest.raises(UnreadableMessage):
+        envelope.decode_batch(b'[{"specversion": "1.0"}]', "order")
 
 
 def test_times_are_utc_with_microseconds_and_sort_as_text() -> None:

@@ -6,10 +6,19 @@ import orjson
 import pytest
 
 from contracts import documents
-from contracts.documents import Document, ProductDisplay, ProductInventory, UserRating
+from contracts.documents import (
+    Document,
+    OrderDetails,
+    OrderDetailsLine,
+    OrderSummary,
+    ProductDisplay,
+    ProductInventory,
+    UserRating,
+)
 
 GOLDEN = Path(__file__).parent / "golden" / "documents"
 PRODUCT = "0190a5f0-7c3e-7b1a-9d2e-3f4a5b6c7d8e"
+ORDER = "0190a5f0-aaaa-7b1a-9d2e-3f4a5b6c7d8e"
 
 DOCUMENTS: list[Document] = [
     ProductDisplay(
@@ -34,6 +43,37 @@ DOCUMENTS: list[Document] = [
         id=PRODUCT, name="Chai", sku=None, current_stock=9, reserved=12, available=0, shortage=3, version=6
     ),
     UserRating(user_id="ann", rating=4, version=2, updated_at="2026-11-21T10:00:00.000000Z"),
+    OrderDetails(
+        id=ORDER,
+        customer_id="ann",
+        status="partially_returned",
+        lines=[
+            OrderDetailsLine(
+                product_id=PRODUCT,
+                name="Côte de Blaye",
+                quantity=3,
+                unit_price="263.50",
+                shipped=2,
+                returned=1,
+                cancelled=1,
+            )
+        ],
+        total="790.50",
+        currency="EUR",
+        placed_at="2026-11-21T10:00:00.000000Z",
+        updated_at="2026-11-22T10:00:00.000000Z",
+        version=5,
+        payment_reference="transfer 4711",
+    ),
+    OrderSummary(
+        id=ORDER,
+        customer_id="ann",
+        status="paid",
+        total="790.50",
+        currency="EUR",
+        line_count=1,
+        placed_at="2026-11-21T10:00:00.000000Z",
+    ),
 ]
 
 

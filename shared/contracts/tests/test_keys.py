@@ -103,3 +103,18 @@ def test_money_is_written_in_one_way_only() -> None:
         "0.10",
         "99999999999.9999",
     ]
+
+
+def test_what_a_generation_says_of_itself_stands_under_its_own_prefix_and_apart() -> None:
+    generation = keys.Generation(12)
+    said = [
+        generation.complete,
+        generation.schema,
+        generation.checkpoint,
+        generation.witness,
+        generation.rebuilding,
+        *(generation.rebuild(p) for p in range(64)),
+        *(generation.applied(p) for p in range(64)),
+    ]
+    assert len(set(said)) == len(said)
+    assert all(key.startswith(generation.prefix) for key in said)

@@ -36,7 +36,7 @@ ROUTES: Final = (
         _TAG,
         "Take a product out of the shop window",
         (PRODUCT_NOT_FOUND,),
-        has_body=False,
+        body="none",
     ),
     CommandRoute(
         "POST",
@@ -45,6 +45,6 @@ ROUTES: Final = (
         _TAG,
         "Put a discontinued product back",
         (PRODUCT_NOT_FOUND,),
-        has_body=False,
+        body="none",
     ),
 )

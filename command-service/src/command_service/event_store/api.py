@@ -1,17 +1,18 @@
 """The log over HTTP: for audit, for healing gaps, and for building a read model anew."""
 
 import re
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from chassis import problems
-from chassis.body import validate_parameters
+from chassis.body import validate, validate_parameters
 from chassis.http import Call, Operation, PathParameter, Reply, ResponseDoc, json_reply
 from chassis.problems import Problem
 from command_service.database import Shop, unavailable_when_down
+from command_service.event_store.event_ids import EventId, place_of
 from command_service.event_store.feed import Feed
-from command_service.problems import STREAM_NOT_FOUND
+from command_service.problems import PARTITION_NOT_FOUND, STREAM_NOT_FOUND
 from contracts.envelope import RecordedEvent, encode
 
 _NDJSON: Final = (b"content-type", b"application/x-ndjson")
@@ -20,10 +21,11 @@ _MAX_POSITION: Final = 2**63 - 1
 _MAX_VERSION: Final = 2**31 - 1
 _ALWAYS: Final = (problems.INVALID, problems.METHOD_NOT_ALLOWED, problems.INTERNAL, problems.UNAVAILABLE)
 
+_STREAM_PATTERN: Final = "^[!-.0-~]{1,160}$"
 _STREAM_PARAMETER: Final = PathParameter(
-    re.compile(r"[!-.0-~]{1,160}"),
+    re.compile(_STREAM_PATTERN[1:-1]),
     "a stream id such as product-0190a5f0-7c3e-7b1a-9d2e-3f4a5b6c7d8e",
-    {"type": "string", "pattern": "^[!-.0-~]{1,160}$"},
+    {"type": "string", "pattern": _STREAM_PATTERN},
 )
 
 
@@ -37,6 +39,23 @@ class FeedQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
     after: int = Field(0, ge=0, le=_MAX_POSITION, description="Only events behind this position.")
     limit: int = Field(1000, ge=1, le=10_000, description="At most so many events.")
+
+
+class PartitionQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    after: EventId | None = Field(None, description="Only events behind this one, in this order.")
+    limit: int = Field(1000, ge=1, le=10_000, description="At most so many events.")
+
+
+class VersionsBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    streams: list[Annotated[str, StringConstraints(strict=True, pattern=_STREAM_PATTERN)]] = Field(
+        max_length=1000, description="Stream ids."
+    )
+
+
+class VersionsDocument(BaseModel):
+    versions: list[int] = Field(description="Each stream's last version, in the order asked for; 0: there is none.")
 
 
 class HeadsDocument(BaseModel):
@@ -70,6 +89,22 @@ def operations(feed: Feed, shop: Shop) -> list[Operation]:
         with unavailable_when_down():
             found = await feed.heads(query.after, query.limit)
         return json_reply(200, found)
+
+    async def partition(call: Call) -> Reply:
+        query = validate_parameters(PartitionQuery, call.query())
+        number = int(call.path["partition"])
+        if number >= shop.partitions:
+            raise Problem(PARTITION_NOT_FOUND, f"There are {shop.partitions} partitions.")
+        after = None if query.after is None else place_of(query.after)
+        with unavailable_when_down():
+            found = await feed.of_partition(number, after, query.limit)
+        return Reply(200, _lines(found), (_NDJSON,))
+
+    async def versions(call: Call) -> Reply:
+        body = validate(VersionsBody, await call.json())
+        with unavailable_when_down():
+            found = await feed.versions(body.streams)
+        return json_reply(200, {"versions": found})
 
     async def system(_call: Call) -> Reply:
         return json_reply(200, {"partitions": shop.partitions, "currency": shop.currency})
@@ -111,6 +146,41 @@ def operations(feed: Feed, shop: Shop) -> list[Operation]:
             ResponseDoc("The streams.", HeadsDocument),
             query=FeedQuery,
             problems=_ALWAYS,
+        ),
+        operation(
+            "/partitions/{partition}/events",
+            "GetPartition",
+            "The events of a partition, key by key",
+            partition,
+            ResponseDoc(lines, _TEXT, media_type="application/x-ndjson"),
+            description="By partition key, stream and version: all streams of a key stand together. A page that is not "
+            "full is the last. What is appended meanwhile may stand in a page or not; every stream is without holes.",
+            path_parameters={
+                "partition": PathParameter(
+                    re.compile(r"0|[1-9][0-9]{0,4}"),
+                    "the number of a partition",
+                    {"type": "integer", "minimum": 0, "maximum": shop.partitions - 1},
+                )
+            },
+            query=PartitionQuery,
+            problems=(*_ALWAYS, PARTITION_NOT_FOUND),
+        ),
+        Operation(
+            "POST",
+            "/streams/versions",
+            "GetVersions",
+            "How far streams have come",
+            versions,
+            "log",
+            body=VersionsBody,
+            responses={200: ResponseDoc("Their versions.", VersionsDocument)},
+            problems=(
+                *_ALWAYS,
+                problems.BAD_REQUEST,
+                problems.NOT_JSON,
+                problems.TOO_LARGE,
+                problems.UNSUPPORTED_MEDIA_TYPE,
+            ),
         ),
         operation(
             "/system",

@@ -4,15 +4,45 @@ The *settled position* is one below which every transaction has ended: no event 
 not visible now. Whoever remembers "up to here" may do so only there.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Row, Select, func, select, text
+from sqlalchemy import Row, Select, bindparam, collate, func, select, text, true, tuple_
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.types import BigInteger, Integer, Text
 
 from command_service.event_store.locks import DRAWN, LOWEST_MARK
 from command_service.event_store.schema import events
 from contracts.envelope import Metadata, RecordedEvent, rfc3339
+from contracts.streams import partition_key_of
+
+# In both, a sub-select with LIMIT for each row: whatever the planner knows of the table, it looks them up by key.
+_VERSIONS: Final = text("""
+SELECT COALESCE(last.version, 0)
+  FROM unnest(:streams) WITH ORDINALITY AS wanted(stream_id, n)
+  LEFT JOIN LATERAL (
+       SELECT version FROM events WHERE stream_id = wanted.stream_id ORDER BY version DESC LIMIT 1) last ON true
+ ORDER BY n
+""").bindparams(bindparam("streams", type_=ARRAY(Text)))
+_UNKNOWN: Final = text("""
+SELECT n
+  FROM unnest(:positions, :streams, :versions) WITH ORDINALITY AS told(position, stream_id, version, n)
+  LEFT JOIN LATERAL (
+       SELECT stream_id, version FROM events WHERE position = told.position LIMIT 1) found ON true
+ WHERE (found.stream_id, found.version) IS DISTINCT FROM (told.stream_id, told.version)
+ ORDER BY n LIMIT 1
+""").bindparams(
+    bindparam("positions", type_=ARRAY(BigInteger)),
+    bindparam("streams", type_=ARRAY(Text)),
+    bindparam("versions", type_=ARRAY(Integer)),
+)
+_ALONG_INDEXES: Final = text("""
+SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+       set_config('enable_sort', 'off', true), set_config('jit', 'off', true)
+""")
+"""For this transaction: a page costs what is in it, also while the planner knows nothing of a new or grown table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +106,64 @@ class Feed:
         is_full = sum(row[4] for row in rows) >= limit
         until = max(head[3] for head in heads) if is_full else settled
         return Heads(settled, until, heads)
+
+    async def of_partition(self, partition: int, after: tuple[str, int] | None, limit: int) -> list[RecordedEvent]:
+        """Up to `limit` events of a partition behind `after` (stream id, version), by key, stream and version.
+
+        By keys and stream ids as bytes. Every stream is without holes, but none is settled: what commits while pages
+        are read stands in them or not. `after` is a place, also if the log has no such event.
+        """
+        found: list[Row[Any]] = []
+        async with self._engine.begin() as connection:
+            await connection.execute(_ALONG_INDEXES)
+            if after is not None:
+                rest = select(events).where(events.c.stream_id == after[0], events.c.version > after[1])
+                found += (await connection.execute(rest.order_by(events.c.version).limit(limit))).all()
+            if len(found) < limit:
+                following = _streams_behind(partition, after and after[0], limit - len(found))
+                found += (await connection.execute(following)).all()
+        return [_recorded(row) for row in found]
+
+    async def versions(self, stream_ids: Sequence[str]) -> list[int]:
+        """The last version of each of these streams, in their order; 0 for one that the log doesn't have."""
+        async with self._engine.connect() as connection:
+            return list((await connection.execute(_VERSIONS, {"streams": stream_ids})).scalars())
+
+    async def first_unknown(self, told: Sequence[RecordedEvent]) -> RecordedEvent | None:
+        """The first of these events that the log does not have at its position, with its stream and version."""
+        if not told:
+            return None
+        values = {
+            "positions": [event.position for event in told],
+            "streams": [event.stream_id for event in told],
+            "versions": [event.version for event in told],
+        }
+        async with self._engine.connect() as connection:
+            number = (await connection.execute(_UNKNOWN, values)).scalar_one_or_none()
+        return None if number is None else told[number - 1]
+
+
+def _streams_behind(partition: int, stream_id: str | None, limit: int) -> Select[Any]:
+    """The first `limit` events of the streams that stand behind one in the index of streams.
+
+    It walks that index and takes each stream's events as they stand in theirs, so that a page costs what is in it.
+    """
+    key, stream = collate(events.c.partition_key, "C"), collate(events.c.stream_id, "C")
+    first = select(events.c.stream_id, key.label("key"), stream.label("stream")).where(
+        events.c.partition == partition, events.c.version == 1
+    )
+    if stream_id is not None:
+        first = first.where(tuple_(key, stream) > tuple_(partition_key_of(stream_id), stream_id))
+    streams = first.order_by(key, stream).limit(limit).subquery()
+    its = (
+        select(events)
+        .where(events.c.stream_id == streams.c.stream_id)
+        .order_by(events.c.version)
+        .limit(limit)
+        .lateral()
+    )
+    joined = select(its).select_from(streams.join(its, true()))
+    return joined.order_by(streams.c.key, streams.c.stream, its.c.version).limit(limit)
 
 
 def _range(after: int, settled: int, limit: int) -> Select[Any]:

@@ -35,9 +35,9 @@ def command_lock(command_id: str) -> str:
     return f"command:{command_id}"
 
 
-def partition_lock(partition: int) -> str:
-    """Held by the relay that publishes this partition, for as long as its session lives."""
-    return f"relay:{partition}"
+def lane_lock(lane: int) -> str:
+    """Held by the relay that publishes this lane of the outbox, for as long as its session lives."""
+    return f"relay:{lane}"
 
 
 def merge(exclusive: Iterable[str], shared: Iterable[str]) -> dict[LockKey, bool]:

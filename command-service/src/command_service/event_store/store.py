@@ -11,21 +11,17 @@ from typing import Final
 import asyncpg
 
 from command_service.event_store.locks import LockKey, begin_and_lock
+from command_service.event_store.schema import FIND_BY_KEY
 
 CONNECTION_SETTINGS: Final = {
-    # Every statement below finds its rows by key. Without statistics (a new shop) the planner may think otherwise.
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "jit": "off",
-    "plan_cache_mode": "force_generic_plan",
+    **FIND_BY_KEY,
     # A process that is stopped or cut off inside a transaction must not keep the locks of others for ever.
     "idle_in_transaction_session_timeout": "15s",
     "application_name": "stockroom-executor",
 }
 
 _LOAD: Final = """
-SELECT 'receipt' AS kind, r.command_id AS key, 0 AS version, r.type AS type, 0 AS schema_version,
+SELECT 'receipt' AS kind, r.command_id AS key, 0 AS version, r.status AS type, 0 AS schema_version,
        r.outcome::text AS payload, r.fingerprint
   FROM unnest($1::text[]) AS c(command_id) JOIN receipts r USING (command_id)
 UNION ALL
@@ -60,6 +56,8 @@ WITH new AS MATERIALIZED (
 ), queued AS (
     INSERT INTO outbox (partition, message)
     SELECT partition, '{"sequence":"' || position || '",' || message FROM new
+), queued_too AS (
+    INSERT INTO outbox (partition, message) SELECT * FROM unnest($24::smallint[], $25::text[])
 ), claimed AS (
     INSERT INTO claims (name, owner) SELECT * FROM unnest($11::text[], $12::text[])
 ), remembered AS (
@@ -69,11 +67,16 @@ WITH new AS MATERIALIZED (
         AS s(stream_id, version, snapshot_version, state)
     ON CONFLICT (stream_id) DO UPDATE
        SET version = excluded.version, snapshot_version = excluded.snapshot_version, state = excluded.state
+), finished AS (
+    UPDATE receipts r SET status = f.status, outcome = f.outcome::json, completed_at = $10, message = NULL
+      FROM unnest($26::text[], $27::text[], $28::text[]) AS f(command_id, status, outcome)
+     WHERE r.command_id = f.command_id
 )
-INSERT INTO receipts (command_id, fingerprint, type, status, outcome, submitted_at, completed_at)
-SELECT command_id, fingerprint, type, status, outcome::json, submitted_at, $10
-  FROM unnest($17::text[], $18::bytea[], $19::text[], $20::text[], $21::text[], $22::timestamptz[])
-    AS r(command_id, fingerprint, type, status, outcome, submitted_at)
+INSERT INTO receipts (command_id, fingerprint, type, status, outcome, submitted_at, completed_at, message)
+SELECT command_id, fingerprint, type, status, outcome::json, submitted_at,
+       CASE WHEN outcome IS NOT NULL THEN $10::timestamptz END, message
+  FROM unnest($17::text[], $18::bytea[], $19::text[], $20::text[], $21::text[], $22::timestamptz[], $23::text[])
+    AS r(command_id, fingerprint, type, status, outcome, submitted_at, message)
 """
 
 
@@ -89,7 +92,9 @@ class Wanted:
 @dataclass(frozen=True, slots=True)
 class StoredReceipt:
     fingerprint: bytes
-    outcome: str
+    status: str
+    outcome: str | None
+    """None as long as the command is only accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +138,15 @@ class NewEvent:
 
 @dataclass(frozen=True, slots=True)
 class NewReceipt:
+    """`outcome` is None for a command that is accepted, to be executed later; then `message` is the command itself."""
+
     command_id: str
     fingerprint: bytes
     type: str
     status: str
-    outcome: str
+    outcome: str | None
     submitted_at: datetime
+    message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +165,15 @@ class Changes:
     claims: dict[str, str] = field(default_factory=dict)
     snapshots: dict[str, NewSnapshot] = field(default_factory=dict)
     """Each stream's last: one statement can't write the same row twice."""
-    receipts: list[NewReceipt] = field(default_factory=list)
+    receipts: dict[str, NewReceipt] = field(default_factory=dict)
+    """By command id."""
+    finished: dict[str, NewReceipt] = field(default_factory=dict)
+    """Those whose receipt is there already, without its outcome."""
+    queued: list[tuple[int, str]] = field(default_factory=list)
+    """(lane of the outbox, message) of each command that is to be executed later."""
+
+    def any(self) -> bool:
+        return bool(self.receipts or self.finished or self.queued)
 
 
 class BatchTransaction:
@@ -189,7 +205,7 @@ class BatchTransaction:
                 event = StoredEvent(version, event_type, schema_version, payload)
                 loaded.events.setdefault(key, []).append(event)
             elif kind == "receipt":
-                loaded.receipts[key] = StoredReceipt(fingerprint, payload)
+                loaded.receipts[key] = StoredReceipt(fingerprint, event_type, payload)
             elif kind == "claim":
                 loaded.claims[key] = payload
             else:
@@ -198,7 +214,8 @@ class BatchTransaction:
 
     async def append(self, changes: Changes, recorded_at: datetime) -> None:
         """Writes everything: one round trip."""
-        events, receipts, snapshots = changes.events, changes.receipts, changes.snapshots.values()
+        events, receipts, snapshots = changes.events, changes.receipts.values(), changes.snapshots.values()
+        finished = changes.finished.values()
         await self._connection.execute(
             _APPEND,
             [e.stream_id for e in events],
@@ -223,6 +240,12 @@ class BatchTransaction:
             [r.status for r in receipts],
             [r.outcome for r in receipts],
             [r.submitted_at for r in receipts],
+            [r.message for r in receipts],
+            [lane for lane, _ in changes.queued],
+            [message for _, message in changes.queued],
+            [r.command_id for r in finished],
+            [r.status for r in finished],
+            [r.outcome for r in finished],
         )
 
     async def commit(self) -> None:
@@ -255,6 +278,6 @@ def _is_driver_fault(error: BaseException) -> bool:
     )
 
 
-# Connection, rolled back by the server's own doing, no connection left, disk full, operator intervention, system error,
-# idle in transaction, and read-only: a server that was demoted to a standby.
+# Connection, rolled back by the server's own doing, no connection or disk left, operator intervention, system
+# error, idle in transaction, and read-only: a server that was demoted to a standby.
 _FAULT_CLASSES: Final = ("08", "40", "53300", "53100", "57", "58", "25P03", "25006")

@@ -1,8 +1,7 @@
 """Deciding one batch: pure bookkeeping between what was loaded and what is to be written."""
 
-import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -10,11 +9,11 @@ import orjson
 
 from chassis.logging import get_logger
 from chassis.problems import problem_document
-from command_service.decider import Decision, Rejection, Stream, UseCase
-from command_service.envelope import CommandEnvelope, ExecutionFailed, KeyReused, Outcome
-from command_service.event_store.locks import claim_lock, command_lock, stream_lock
+from command_service.decider import Decision, Rejection, Stream
+from command_service.envelope import ExecutionFailed, KeyReused, Outcome
 from command_service.event_store.store import Changes, Loaded, NewEvent, NewReceipt, NewSnapshot
-from command_service.executor.states import BatchStates, Placed, Versioned
+from command_service.executor.jobs import Acceptance, Accepted, Execution, Job
+from command_service.executor.states import BatchStates, NotForeseen, Placed, Versioned
 from command_service.problems import NotThere, VersionMismatch
 from contracts import tokens
 from contracts.envelope import Metadata, encode_unplaced, rfc3339
@@ -26,56 +25,12 @@ SNAPSHOT_EVERY: Final = 50
 """Events after which a stream's state is written down, which bounds how many are ever folded to load it."""
 
 
-@dataclass(slots=True)
-class Job:
-    """A command that waits for its outcome, with all that it touches."""
-
-    envelope: CommandEnvelope
-    use_case: UseCase[Any]
-    done: "asyncio.Future[Outcome]"
-    target: Stream[Any]
-    writes: tuple[Stream[Any], ...]
-    reads: tuple[Stream[Any], ...]
-    claims: tuple[str, ...]
-
-    @staticmethod
-    def of(envelope: CommandEnvelope, use_case: UseCase[Any], done: "asyncio.Future[Outcome]") -> "Job":
-        command = envelope.command
-        target = use_case.target(command)
-        return Job(
-            envelope,
-            use_case,
-            done,
-            target,
-            (target, *use_case.also_writes(command)),
-            tuple(use_case.reads(command)),
-            tuple(use_case.claims(command)),
-        )
-
-    def exclusive_locks(self) -> list[str]:
-        """Everything it may write, absent things too: new streams, claims and its own id."""
-        return [
-            command_lock(self.envelope.command_id),
-            *(stream_lock(stream.id) for stream in self.writes),
-            *(claim_lock(claim) for claim in self.claims),
-        ]
-
-    def shared_locks(self) -> list[str]:
-        return [stream_lock(stream.id) for stream in self.reads]
-
-    def lock_count(self) -> int:
-        return 1 + len(self.writes) + len(self.reads) + len(self.claims)
-
-    def succeed(self, outcome: Outcome) -> None:
-        if not self.done.done():
-            self.done.set_result(outcome)
-
-    def fail(self, error: Exception) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
+@dataclass(frozen=True, slots=True)
+class IsAccepted:
+    """The answer to an acceptance."""
 
 
-Answer = Outcome | KeyReused | ExecutionFailed
+Answer = Outcome | IsAccepted | KeyReused | ExecutionFailed
 
 
 @dataclass(slots=True)
@@ -87,19 +42,33 @@ class Decided:
     states: dict[str, Versioned]
 
 
+@dataclass(frozen=True, slots=True)
+class _Earlier:
+    """What is known of a command's id: what it stands for, and how it ended, if it has for good."""
+
+    fingerprint: bytes
+    outcome: Outcome | None
+
+
 @dataclass(slots=True)
 class _Receipts:
     """The receipts known while deciding: those loaded, and those of this batch's earlier commands."""
 
     loaded: Loaded
-    made: dict[str, tuple[bytes, Outcome]] = field(default_factory=dict)
+    changes: Changes
 
-    def find(self, command_id: str) -> tuple[bytes, Outcome] | None:
-        made = self.made.get(command_id)
-        if made is not None:
-            return made
-        stored = self.loaded.receipts.get(command_id)
-        return None if stored is None else (stored.fingerprint, Outcome.from_json(stored.outcome))
+    def find(self, command_id: str) -> _Earlier | None:
+        made = self.changes.finished.get(command_id) or self.changes.receipts.get(command_id)
+        found = made or self.loaded.receipts.get(command_id)
+        if found is None:
+            return None
+        final = found.outcome if found.status not in ("accepted", "failed") else None
+        return _Earlier(found.fingerprint, None if final is None else Outcome.from_json(final))
+
+    def keep(self, receipt: NewReceipt) -> None:
+        """A new row; or, where the id is in the table already, what that row becomes."""
+        stored = receipt.command_id in self.loaded.receipts
+        (self.changes.finished if stored else self.changes.receipts)[receipt.command_id] = receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,25 +85,63 @@ class _Made:
 class BatchDecider:
     """Decides one command after the other, each seeing what those before it did."""
 
-    def __init__(self, known: dict[str, Versioned], loaded: Loaded, partitions: int, now: datetime) -> None:
-        self._states = BatchStates(known, loaded)
-        self._receipts = _Receipts(loaded)
+    def __init__(
+        self, known: dict[str, Versioned], loaded: Loaded, foreseen: Set[str], partitions: int, now: datetime
+    ) -> None:
+        self._states = BatchStates(known, loaded, foreseen)
         self._partitions = partitions
         self._recorded_at = rfc3339(now)
         self._changes = Changes()
+        self._receipts = _Receipts(loaded, self._changes)
 
     def decide_all(self, jobs: Sequence[Job]) -> Decided:
+        """Raises `NotForeseen`, and then nothing of the batch may be written."""
         answers = [(job, self._answer(job)) for job in jobs]
         return Decided(self._changes, answers, self._states.all())
 
     def _answer(self, job: Job) -> Answer:
+        if isinstance(job, Acceptance):
+            return self._accept(job)
+        assert isinstance(job, Execution)
+        return self._execute(job)
+
+    def _accept(self, job: Acceptance) -> Answer:
+        """A command that is there already, in whatever state, is accepted again and not queued again."""
+        new: dict[str, Accepted] = {}
+        for index, command in enumerate(job.commands):
+            twin = new.get(command.command_id)
+            earlier = twin or self._receipts.find(command.command_id)
+            if earlier is None:
+                new[command.command_id] = command
+            elif earlier.fingerprint != command.fingerprint:
+                return KeyReused(index)
+        for command in new.values():
+            self._receipts.keep(
+                NewReceipt(
+                    command.command_id,
+                    command.fingerprint,
+                    command.type,
+                    "accepted",
+                    None,
+                    command.submitted_at,
+                    command.message,
+                )
+            )
+            self._changes.queued.append((command.lane, command.message))
+        return IsAccepted()
+
+    def _execute(self, job: Execution) -> Answer:
         envelope = job.envelope
         earlier = self._receipts.find(envelope.command_id)
         if earlier is not None:
-            fingerprint, outcome = earlier
-            return outcome if fingerprint == envelope.fingerprint else KeyReused()
+            if earlier.fingerprint != envelope.fingerprint:
+                return KeyReused()
+            if earlier.outcome is not None:
+                return earlier.outcome
         try:
             made = self._make(job)
+        except NotForeseen:
+            raise
         except Exception as error:
             # Deciding is pure, and nothing was kept yet: what failed concerns this command alone.
             log.exception("decision_failed", command=envelope.type, command_id=envelope.command_id)
@@ -142,7 +149,7 @@ class BatchDecider:
         self._keep(job, made)
         return made.outcome
 
-    def _make(self, job: Job) -> _Made:
+    def _make(self, job: Execution) -> _Made:
         """All that can fail of a command, before any of it is kept."""
         envelope = job.envelope
         outcome, placed = self._decide(job)
@@ -153,6 +160,7 @@ class BatchDecider:
             causation_id=envelope.causation_id,
             actor=envelope.actor,
             traceparent=envelope.traceparent,
+            effective_at=rfc3339(envelope.effective_at) if envelope.effective_at is not None else None,
         )
         metadata_json = orjson.dumps(metadata).decode() if placed else ""
         receipt = NewReceipt(
@@ -171,17 +179,16 @@ class BatchDecider:
             {one.stream.id: _snapshot(one) for one in placed if one.after.version % SNAPSHOT_EVERY == 0},
         )
 
-    def _keep(self, job: Job, made: _Made) -> None:
+    def _keep(self, job: Execution, made: _Made) -> None:
         self._states.keep(made.placed)
-        self._receipts.made[job.envelope.command_id] = (job.envelope.fingerprint, made.outcome)
-        self._changes.receipts.append(made.receipt)
+        self._receipts.keep(made.receipt)
         self._changes.events += made.events
         self._changes.snapshots |= made.snapshots
         for claim in job.claims if made.placed else ():
             self._states.claim(claim, job.target.id)
             self._changes.claims[claim] = job.target.id
 
-    def _decide(self, job: Job) -> tuple[Outcome, list[Placed]]:
+    def _decide(self, job: Execution) -> tuple[Outcome, list[Placed]]:
         """404 before 412 before 409: what does not exist has no version, and a stale reader learns that first."""
         refusal: Rejection | None = None
         decision: Decision = ()

@@ -1,7 +1,7 @@
 """The states that a batch decides on, and the memory of states that spares loading unchanged streams."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -58,12 +58,20 @@ class StateMemory:
         self._states.clear()
 
 
-class BatchStates:
-    """The states of a batch's streams as its commands change them, one after the other."""
+class NotForeseen(Exception):
+    """A decision needs a stream that its batch has not locked: something it follows came to be just now."""
 
-    def __init__(self, known: dict[str, Versioned], loaded: Loaded) -> None:
+
+class BatchStates:
+    """The states of a batch's streams as its commands change them, one after the other.
+
+    `foreseen` are the ids of the streams that the batch has locked and loaded; `of` raises `NotForeseen` for others.
+    """
+
+    def __init__(self, known: dict[str, Versioned], loaded: Loaded, foreseen: Set[str]) -> None:
         self._known = known
         self._loaded = loaded
+        self._foreseen = foreseen
         self._states: dict[str, Versioned] = {}
         self._claims = dict(loaded.claims)
 
@@ -76,7 +84,9 @@ class BatchStates:
     def versioned(self, stream: Stream[Any]) -> Versioned:
         found = self._states.get(stream.id)
         if found is None:
-            found = self._states[stream.id] = self._fold(stream)
+            if stream.id not in self._foreseen:
+                raise NotForeseen(stream.id)
+            found = self._states[stream.id] = fold(stream, self._known.get(stream.id), self._loaded)
         return found
 
     def place(self, decision: Decision) -> list[Placed]:
@@ -100,14 +110,16 @@ class BatchStates:
     def all(self) -> dict[str, Versioned]:
         return self._states
 
-    def _fold(self, stream: Stream[Any]) -> Versioned:
-        aggregate = stream.aggregate
-        current = self._known.get(stream.id) or Versioned(0, aggregate.initial)
-        snapshot = self._loaded.snapshots.get(stream.id)
-        if snapshot is not None and snapshot.version > current.version:
-            current = Versioned(snapshot.version, aggregate.snapshot.validate_json(snapshot.state))
-        version, state = current.version, current.state
-        for stored in self._loaded.events.get(stream.id, ()):
-            event = event_contract.parse(stored.type, stored.schema_version, orjson.loads(stored.data))
-            state, version = aggregate.evolve(state, event), stored.version
-        return Versioned(version, state)
+
+def fold(stream: Stream[Any], known: Versioned | None, loaded: Loaded) -> Versioned:
+    """A stream's state from what is known of it and what was loaded from behind that."""
+    aggregate = stream.aggregate
+    current = known or Versioned(0, aggregate.initial)
+    snapshot = loaded.snapshots.get(stream.id)
+    if snapshot is not None and snapshot.version > current.version:
+        current = Versioned(snapshot.version, aggregate.snapshot.validate_json(snapshot.state))
+    version, state = current.version, current.state
+    for stored in loaded.events.get(stream.id, ()):
+        event = event_contract.parse(stored.type, stored.schema_version, orjson.loads(stored.data))
+        state, version = aggregate.evolve(state, event), stored.version
+    return Versioned(version, state)

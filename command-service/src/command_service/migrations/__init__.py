@@ -11,15 +11,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 _ONE_AT_A_TIME: Final = 0x53746F636B  # "Stock"
 
 
-async def migrate(engine: AsyncEngine) -> None:
-    """Upgrades the schema to its newest version. Several at once wait for each other."""
+async def migrate(engine: AsyncEngine, revision: str = "head") -> None:
+    """Upgrades the schema to its newest version, or to another one. Several at once wait for each other."""
     async with engine.begin() as connection:
         await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_AT_A_TIME})
-        await connection.run_sync(_upgrade)
+        await connection.run_sync(_upgrade, revision)
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, revision: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)

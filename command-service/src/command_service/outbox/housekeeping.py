@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from chassis.logging import get_logger
 from command_service.event_store.store import is_fault
 from command_service.outbox import metrics
+from command_service.outbox.lanes import lanes
 
 log = get_logger(__name__)
 
@@ -21,14 +22,16 @@ FORGOTTEN: Final = Counter("stockroom_receipts_forgotten", "Receipts deleted bec
 
 _DEPTH: Final = text("SELECT count(*) FROM outbox")
 _OLDEST: Final = text("""
-SELECT COALESCE(extract(epoch FROM now() - min((first.message::json ->> 'recordedtime')::timestamptz)), 0)
-  FROM generate_series(0, :last) AS p(partition)
+SELECT COALESCE(extract(epoch FROM now() - min(
+           COALESCE(first.message::json ->> 'recordedtime', first.message::json ->> 'submitted_at')::timestamptz)), 0)
+  FROM unnest(CAST(:lanes AS smallint[])) AS p(partition)
  CROSS JOIN LATERAL (
        SELECT message FROM outbox WHERE partition = p.partition ORDER BY seq LIMIT 1) first
 """)
 _FORGET: Final = text("""
 DELETE FROM receipts WHERE command_id IN (
-    SELECT command_id FROM receipts WHERE completed_at < now() - make_interval(days => :days) LIMIT :most)
+    SELECT command_id FROM receipts
+     WHERE completed_at < now() - make_interval(days => :days) AND status <> 'failed' LIMIT :most)
 """)
 
 
@@ -59,12 +62,12 @@ class Housekeeping:
     async def measure(self) -> None:
         async with self._engine.connect() as connection:
             depth = (await connection.execute(_DEPTH)).scalar_one()
-            oldest = (await connection.execute(_OLDEST, {"last": self._partitions - 1})).scalar_one()
+            oldest = (await connection.execute(_OLDEST, {"lanes": lanes(self._partitions)})).scalar_one()
         metrics.DEPTH.set(depth)
         metrics.OLDEST_SECONDS.set(float(oldest))
 
     async def forget(self) -> int:
-        """Deletes receipts older than the setting, 10,000 at a time; returns how many."""
+        """Deletes receipts older than the setting, 10,000 at a time, but never a failed command's; returns how many."""
         forgotten = 0
         while True:
             async with self._engine.begin() as connection:

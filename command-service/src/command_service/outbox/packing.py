@@ -9,7 +9,7 @@ from contracts.topology import MAX_EVENTS_PER_MESSAGE, MAX_MESSAGE_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the outbox: `message` is a whole CloudEvent in JSON."""
+    """One row of the outbox: `message` is a whole CloudEvent, or a whole command, in JSON."""
 
     seq: int
     message: str
@@ -24,7 +24,7 @@ class Package:
 
 
 def pack(rows: Sequence[Row]) -> list[Package]:
-    """The rows in their order, up to 100 events or 256 KiB a message; a larger event goes alone."""
+    """The rows in their order, up to 100 of them or 256 KiB a message; a larger one goes alone."""
     packages: list[Package] = []
     waiting: list[Row] = []
     size = 1  # the brackets; each event brings one comma, but for the first

@@ -1,7 +1,8 @@
-"""Telling the relay that there is something to publish, outside of any write transaction.
+"""Telling the relay that there is something to publish, and whoever waits for a command that some have ended, outside
+of any write transaction.
 
 `NOTIFY` inside a transaction takes a lock of the whole database at commit. Here one task of the process says it on a
-connection of its own, once for all commits since the last time. It may get lost: the relay also polls.
+connection of its own, once for all commits since the last time. It may get lost: those who listen also poll.
 """
 
 import asyncio
@@ -15,17 +16,26 @@ from command_service.event_store.store import is_fault
 log = get_logger(__name__)
 
 CHANNEL: Final = "stockroom_outbox"
+ENDED_CHANNEL: Final = "stockroom_ended"
+"""Some command that was accepted has ended."""
+
 _RETRY_SECONDS: Final = 1.0
 
 
-class RelayWakeUp:
-    """Call it after a commit; run `run` beside it, once."""
+class WakeUp:
+    """Call `relay` or `waiting` after a commit; run `run` beside it, once."""
 
     def __init__(self, postgres_url: str) -> None:
         self._postgres_url = postgres_url
         self._committed = asyncio.Event()
+        self._channels: set[str] = set()
 
-    def __call__(self) -> None:
+    def relay(self) -> None:
+        self._channels.add(CHANNEL)
+        self._committed.set()
+
+    def waiting(self) -> None:
+        self._channels.add(ENDED_CHANNEL)
         self._committed.set()
 
     async def run(self) -> None:
@@ -34,7 +44,7 @@ class RelayWakeUp:
             try:
                 await self._notify_until_lost()
             except Exception as error:
-                if not is_fault(error):
+                if not (is_fault(error) or isinstance(error, asyncpg.PostgresError)):
                     raise
                 log.warning("wake_up_lost", error=type(error).__name__)
                 await asyncio.sleep(_RETRY_SECONDS)
@@ -47,6 +57,7 @@ class RelayWakeUp:
             while True:
                 await self._committed.wait()
                 self._committed.clear()
-                await connection.execute(f"NOTIFY {CHANNEL}")
+                channels, self._channels = self._channels, set()
+                await connection.execute(";".join(f"NOTIFY {channel}" for channel in channels))
         finally:
             connection.terminate()

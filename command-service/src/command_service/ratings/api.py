@@ -13,5 +13,5 @@ _PATH: Final = "/products/{id}/ratings/{user_id}"
 
 ROUTES: Final = (
     CommandRoute("PUT", _PATH, RateProduct, _TAG, "Rate a product", (PRODUCT_NOT_FOUND,)),
-    CommandRoute("DELETE", _PATH, WithdrawRating, _TAG, "Withdraw a rating", (PRODUCT_NOT_FOUND,), has_body=False),
+    CommandRoute("DELETE", _PATH, WithdrawRating, _TAG, "Withdraw a rating", (PRODUCT_NOT_FOUND,), body="none"),
 )

@@ -1,5 +1,6 @@
 """The whole system on one machine, from the first server to the last process stopped."""
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from stockroom_local.screen import Screen
 from stockroom_local.servers.base import Server
 from stockroom_local.servers.install import obtain
 from stockroom_local.servers.trio import REQUIREMENTS, make, stop_all
-from stockroom_local.services import COMMAND_API, QUERY_API, SERVICES, Service, program, settings_for
+from stockroom_local.services import COMMAND_API, QUERY_API, SERVICES, Service, addresses, program, settings_for
 from stockroom_local.settings import REPOSITORY, Settings
 from stockroom_local.supervisor import Supervisor, describe
 
@@ -62,6 +63,7 @@ def _run(settings: Settings, screen: Screen) -> None:
         service: [program(service.command[0]), *service.command[1:]] for service in SERVICES
     }
     with _servers(settings, screen, before=settings.require_free_ports) as (servers, urls):
+        _write_environment(settings, urls)
         supervisor = Supervisor(settings_for(settings.ports, urls), REPOSITORY, [each.name for each in SERVICES])
         try:
             _migrate(supervisor, screen)
@@ -127,6 +129,18 @@ def _require_running(servers: Sequence[Server]) -> None:
             )
 
 
+def _write_environment(settings: Settings, urls: Mapping[str, str]) -> None:
+    """What a shell needs to call the operator's commands against this system."""
+    lines = (f"export {name}={shlex.quote(value)}\n" for name, value in addresses(settings.ports, urls).items())
+    path = _environment(settings)
+    path.touch(mode=0o600)
+    path.write_text("".join(lines))
+
+
+def _environment(settings: Settings) -> Path:
+    return settings.home / "environment"
+
+
 def _addresses(settings: Settings, urls: Mapping[str, str]) -> dict[str, str]:
     command, query = (f"http://127.0.0.1:{settings.ports[each]}" for each in (COMMAND_API, QUERY_API))
     return {
@@ -135,4 +149,5 @@ def _addresses(settings: Settings, urls: Mapping[str, str]) -> dict[str, str]:
         "Query API": query,
         "Query API, documented": f"{query}/docs",
         **{each.title: urls[each.setting] for each in reversed(REQUIREMENTS)},
+        "Settings for a shell": str(_environment(settings)),
     }

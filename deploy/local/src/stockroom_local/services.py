@@ -26,6 +26,8 @@ QUERY_API = Service("query", ("query-service",), "STOCKROOM_QUERY_PORT", 8081)
 SERVICES: tuple[Service, ...] = (
     COMMAND_API,
     Service("relay", ("command-service", "relay"), "STOCKROOM_RELAY_PORT", 8083),
+    Service("worker", ("command-service", "worker"), "STOCKROOM_WORKER_PORT", 8084),
+    Service("processes", ("command-service", "processes"), "STOCKROOM_PROCESSES_PORT", 8085),
     Service("projector", ("projector",), "STOCKROOM_PROJECTOR_PORT", 8082),
     QUERY_API,
 )
@@ -47,15 +49,18 @@ def chosen_ports(environment: Mapping[str, str]) -> dict[Service, int]:
     return ports
 
 
-def settings_for(ports: Mapping[Service, int], servers: Mapping[str, str]) -> dict[str, str]:
-    """The environment of every process of ours: this one's, the servers' URLs and the ports."""
+def addresses(ports: Mapping[Service, int], servers: Mapping[str, str]) -> dict[str, str]:
+    """The settings that say where everything is: the servers' URLs, each process's port."""
     return {
-        **os.environ,
-        "PYTHONUNBUFFERED": "1",
         **servers,
         **{service.setting: str(port) for service, port in ports.items()},
         "STOCKROOM_COMMAND_URL": f"http://127.0.0.1:{ports[COMMAND_API]}",
     }
+
+
+def settings_for(ports: Mapping[Service, int], servers: Mapping[str, str]) -> dict[str, str]:
+    """The environment of every process of ours: this one's, and `addresses`."""
+    return {**os.environ, "PYTHONUNBUFFERED": "1", **addresses(ports, servers)}
 
 
 def program(name: str) -> Path:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final, Generic, TypeVar
 
-from contracts.documents import Document, ProductDisplay, ProductInventory
+from contracts.documents import Document, OrderDetails, ProductDisplay, ProductInventory
 from contracts.keys import (
     DISCONTINUED,
     LISTED,
@@ -13,6 +13,7 @@ from contracts.keys import (
     Generation,
     Listing,
     Sort,
+    order_member,
     sort_member,
     stock_member,
     word_member,
@@ -84,6 +85,17 @@ def _stock(generation: Generation, inventory: ProductInventory) -> Entries:
     return Entries(members=frozenset(((generation.stock, stock_member(inventory.id, inventory.available)),)))
 
 
+def _orders(generation: Generation, order: OrderDetails) -> Entries:
+    member = order_member(order.id, order.placed_at)
+    return Entries(members=frozenset(((generation.orders(), member), (generation.orders(order.customer_id), member))))
+
+
+def _orders_by_status(generation: Generation, order: OrderDetails) -> Entries:
+    member = order_member(order.id, order.placed_at)
+    keys = (generation.orders(status=order.status), generation.orders(order.customer_id, order.status))
+    return Entries(members=frozenset((key, member) for key in keys))
+
+
 _SORT_FIELDS: Final[dict[Sort, str]] = {
     "name": "name",
     "price": "price",
@@ -100,6 +112,11 @@ PRODUCT_FACETS: Final[tuple[Facet[ProductDisplay], ...]] = (
 )
 
 INVENTORY_FACETS: Final[tuple[Facet[ProductInventory], ...]] = (Facet(attrgetter("available"), _stock),)
+
+ORDER_FACETS: Final[tuple[Facet[OrderDetails], ...]] = (
+    Facet(attrgetter("customer_id", "placed_at"), _orders),
+    Facet(attrgetter("customer_id", "placed_at", "status"), _orders_by_status),
+)
 
 
 @dataclass(slots=True)

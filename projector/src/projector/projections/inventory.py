@@ -7,11 +7,15 @@ from contracts.envelope import RecordedEvent
 from contracts.events import (
     InventoryEvent,
     InventoryOpened,
+    ItemsRestocked,
     ItemsShipped,
     ProductAdded,
     ProductDetailsUpdated,
+    ReservationReleased,
+    ReservedItemsShipped,
     StockAdded,
     StockRecounted,
+    StockReserved,
 )
 from projector.projections.changing import changing
 
@@ -24,12 +28,18 @@ def project(document: ProductInventory | None, event: Handled, recorded: Recorde
     """The stock after `event`. `version` belongs to the inventory's stream, name and SKU to the product's."""
     inventory = document or ProductInventory(recorded.partition_key)
     match event:
-        case StockAdded() | InventoryOpened():
-            return _on_shelf(inventory, inventory.current_stock + event.quantity, recorded.version)
+        case StockAdded() | InventoryOpened() | ItemsRestocked():
+            return _stocked(inventory, recorded.version, on_hand=event.quantity)
         case ItemsShipped():
-            return _on_shelf(inventory, inventory.current_stock - event.quantity, recorded.version)
+            return _stocked(inventory, recorded.version, on_hand=-event.quantity)
+        case StockReserved():
+            return _stocked(inventory, recorded.version, reserved=event.quantity)
+        case ReservationReleased():
+            return _stocked(inventory, recorded.version, reserved=-event.quantity)
+        case ReservedItemsShipped():
+            return _stocked(inventory, recorded.version, on_hand=-event.quantity, reserved=-event.quantity)
         case StockRecounted():
-            return _on_shelf(inventory, event.counted_quantity, recorded.version)
+            return _stocked(inventory, recorded.version, on_hand=event.counted_quantity - inventory.current_stock)
         case ProductAdded():
             return _change(inventory, name=event.name, sku=event.sku)
         case ProductDetailsUpdated():
@@ -43,11 +53,15 @@ def is_hidden(document: ProductInventory) -> bool:
     return document.version == 0
 
 
-def _on_shelf(inventory: ProductInventory, pieces: int, version: int) -> ProductInventory:
+def _stocked(inventory: ProductInventory, version: int, on_hand: int = 0, reserved: int = 0) -> ProductInventory:
+    """With so many pieces more, or fewer."""
+    on_hand += inventory.current_stock
+    reserved += inventory.reserved
     return _change(
         inventory,
-        current_stock=pieces,
-        available=max(0, pieces - inventory.reserved),
-        shortage=max(0, inventory.reserved - pieces),
+        current_stock=on_hand,
+        reserved=reserved,
+        available=max(0, on_hand - reserved),
+        shortage=max(0, reserved - on_hand),
         version=version,
     )

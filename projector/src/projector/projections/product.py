@@ -18,6 +18,7 @@ from contracts.events import (
     RatingEvent,
     RatingWithdrawn,
     StockAdded,
+    StockChanged,
     StockRecounted,
 )
 from projector.projections.changing import changing
@@ -32,16 +33,16 @@ def project(document: ProductDisplay | None, event: Handled, recorded: RecordedE
     """The product after `event`. `version`, `created_at` and `updated_at` belong to the product's own stream."""
     product = document or ProductDisplay(recorded.partition_key)
     match event:
-        case StockAdded() | InventoryOpened():
-            return _stocked(product, product.available + event.quantity)
+        case InventoryOpened():
+            return _stocked(product, event.quantity)
         case ProductRated():
             return _rated(product, event.replaces, event.rating)
         case RatingWithdrawn():
             return _rated(product, event.rating, None)
-        case StockRecounted():
-            return _stocked(product, event.counted_quantity)
-        case ItemsShipped():
-            return _stocked(product, product.available - event.quantity)
+        case StockChanged():
+            return _stocked(
+                product, _before_reservations(product, event) if event.available is None else event.available
+            )
         case _:
             return _changed(product, event, recorded)
 
@@ -88,6 +89,19 @@ def _changed(product: ProductDisplay, event: ProductEvent, recorded: RecordedEve
 
 def _stocked(product: ProductDisplay, available: int) -> ProductDisplay:
     return _change(product, available=available, is_out_of_stock=available == 0)
+
+
+def _before_reservations(product: ProductDisplay, event: StockChanged) -> int:
+    """What is available after an event that was written before there were reservations, and so does not say it."""
+    match event:
+        case StockAdded():
+            return product.available + event.quantity
+        case ItemsShipped():
+            return product.available - event.quantity
+        case StockRecounted():
+            return event.counted_quantity
+        case _:
+            raise ValueError(f"{event.type} does not say what is available")
 
 
 def _rated(product: ProductDisplay, counted_before: int | None, counts_now: int | None) -> ProductDisplay:

@@ -10,8 +10,9 @@ from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import PublishError
 from redis.asyncio import Redis
 
-from chassis.service import end
+from chassis.tasks import end
 from contracts.envelope import RecordedEvent
+from contracts.keys import Generation
 from contracts.topology import (
     DEAD_LETTER_QUEUE,
     EVENTS_EXCHANGE,
@@ -34,11 +35,14 @@ SUBSCRIBER = read_model_subscriber(1)
 class World:
     """The servers around a projector, and its log. `start` and `stop` may be called again and again."""
 
-    log: Log
     service: CommandService
     rabbitmq_url: str
     redis_url: str
     redis: Redis
+
+    @property
+    def log(self) -> Log:
+        return self.service.log
 
     def settings(self) -> ProjectorSettings:
         return ProjectorSettings(
@@ -65,8 +69,15 @@ class World:
 
         await eventually(is_ready, "the projector is ready")
 
-    async def level(self) -> None:
-        await becomes_level(self.redis, self.log)
+    async def consuming(self, projector: Projector) -> None:
+        async def consumed() -> bool:
+            pipeline = projector.pipeline
+            return pipeline is not None and len(pipeline.consumer.consumed) == PARTITIONS
+
+        await eventually(consumed, "every queue is there and consumed")
+
+    async def level(self, generation: int = 1) -> None:
+        await becomes_level(self.redis, self.log, Generation(generation))
 
     async def publish(self, events: Iterable[RecordedEvent], *, packed: int = 10) -> None:
         """Sends events as the relay does: each partition's in order, several in a message."""
@@ -96,12 +107,13 @@ class World:
             queue = await channel.declare_queue(DEAD_LETTER_QUEUE, passive=True)
             return queue.declaration_result.message_count or 0
 
-    async def queued(self) -> int:
-        """Messages in the projector's queues that nobody has in hand."""
+    async def queued(self, generation: int = 1) -> int:
+        """Messages in a generation's queues that nobody has in hand."""
         async with self._channel() as channel:
             counts = 0
             for partition in range(PARTITIONS):
-                queue = await channel.declare_queue(EventQueue(SUBSCRIBER, partition).name, passive=True)
+                name = EventQueue(read_model_subscriber(generation), partition).name
+                queue = await channel.declare_queue(name, passive=True)
                 counts += queue.declaration_result.message_count or 0
             return counts
 
@@ -122,6 +134,6 @@ async def world(log: Log, rabbitmq_url: str, redis_url: str) -> AsyncIterator[Wo
     redis = redis_client.connect(redis_url)
     async with CommandService(log) as service:
         try:
-            yield World(log, service, rabbitmq_url, redis_url, redis)
+            yield World(service, rabbitmq_url, redis_url, redis)
         finally:
             await redis.aclose()

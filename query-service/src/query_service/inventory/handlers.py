@@ -1,31 +1,28 @@
 """The queries about stock: from the call to the bytes that are sent."""
 
+from collections.abc import Awaitable
 from typing import Annotated
 
 from pydantic import Field
 
 from chassis.body import validate_parameters
 from chassis.http import Call, Reply
-from chassis.problems import Problem
-from contracts.documents import sendable
 from contracts.keys import Generation, stock_key
-from query_service.answers import asked, document_reply, page_reply
-from query_service.cursors import read_cursor, write_cursor
-from query_service.paging import Stretch, read_page
-from query_service.parameters import Cursor, Flag, Limit, Parameters, Pieces, no_query
-from query_service.problems import PRODUCT_NOT_FOUND
+from query_service.paging import Page, Stretch, read_page
+from query_service.parameters import Flag, Pieces
+from query_service.problems import no_product
+from query_service.read_model.demand import Demand
 from query_service.read_model.reading import ReadModel
+from query_service.replying import PagedQuery, reply_document, reply_page
 
 
-class InventoryQuery(Parameters):
+class InventoryQuery(PagedQuery):
     """The query parameters of `GET /inventory`."""
 
     out_of_stock: Annotated[
         Flag | None, Field(description="`true`: only where nothing is available; `false`: only where something is.")
     ] = None
     max_available: Annotated[Pieces | None, Field(description="So many or fewer are available.")] = None
-    limit: Limit = 20
-    cursor: Annotated[Cursor | None, Field()] = None
 
     def binding(self) -> str:
         """What a cursor of this list is bound to: all but the page's size."""
@@ -49,20 +46,15 @@ class InventoryQueries:
         self._read_model = read_model
 
     async def by_product(self, call: Call) -> Reply:
-        no_query(call)
-        wanted = asked(call)
         product_id = call.path["product_id"]
-        values = await self._read_model.lookup(lambda g: (g.inventory(product_id),), wanted.demand)
-        document = sendable(values[0])
-        if document is None:
-            raise Problem(PRODUCT_NOT_FOUND, f"There is no product {product_id}.")
-        return document_reply(wanted, *document)
+        return await reply_document(
+            self._read_model, call, lambda g: g.inventory(product_id), lambda: no_product(product_id)
+        )
 
     async def several(self, call: Call) -> Reply:
         query = validate_parameters(InventoryQuery, call.query())
-        wanted = asked(call)
-        binding = query.binding()
-        after = None if query.cursor is None else read_cursor(binding, query.cursor)
-        page = await read_page(self._read_model, query.stretch(), after, query.limit, wanted.demand)
-        next_cursor = None if page.position is None else write_cursor(binding, page.position)
-        return page_reply(call, wanted, page.items, next_cursor)
+
+        def read(after: bytes | None, demand: Demand) -> Awaitable[Page]:
+            return read_page(self._read_model, query.stretch(), after, query.limit, demand)
+
+        return await reply_page(call, query, query.binding(), read)

@@ -15,18 +15,16 @@ from contracts.text import words
 from query_service.parameters import (
     LONGEST_SEARCH,
     MOST_WORDS,
-    Cursor,
     Flag,
     Ids,
-    Limit,
-    Parameters,
     Stars,
     Text,
     Ticks,
 )
+from query_service.replying import PagedQuery
 
 
-class ProductsQuery(Parameters):
+class ProductsQuery(PagedQuery):
     """The query parameters of `GET /products`."""
 
     search: Annotated[
@@ -49,8 +47,6 @@ class ProductsQuery(Parameters):
     sort: Annotated[Sort, Field(description="Ties are ordered by id; products without ratings come last.")] = (
         "-created_at"
     )
-    limit: Limit = 20
-    cursor: Annotated[Cursor | None, Field()] = None
     ids: Annotated[
         Ids | None, Field(description="These products, in this order; goes with no other parameter. Unknown: left out.")
     ] = None

@@ -1,5 +1,7 @@
 """The queries about products: from the call to the bytes that are sent."""
 
+from collections.abc import Awaitable
+
 import orjson
 
 from chassis.body import invalid, validate_parameters
@@ -7,15 +9,18 @@ from chassis.http import Call, Reply
 from chassis.problems import Problem, parameter_error
 from contracts.documents import sendable
 from query_service.answers import asked, document_reply, list_reply, page_reply
-from query_service.cursors import read_cursor, write_cursor
+from query_service.journals import Journal, history_reply
+from query_service.paging import Page
 from query_service.parameters import no_query
-from query_service.problems import PRODUCT_NOT_FOUND, RATING_NOT_FOUND
+from query_service.problems import PRODUCT_NOT_FOUND, RATING_NOT_FOUND, no_product
 from query_service.products.categories import list_categories
 from query_service.products.filters import ProductsQuery
 from query_service.products.listing import list_products
+from query_service.products.related import RelatedQuery, related_products
 from query_service.products.search import search_products
 from query_service.read_model.demand import Demand
 from query_service.read_model.reading import ReadModel
+from query_service.replying import reply_page
 
 
 class ProductQueries:
@@ -31,7 +36,7 @@ class ProductQueries:
         values = await self._read_model.lookup(lambda g: (g.product(product_id),), wanted.demand)
         document = sendable(values[0])
         if document is None:
-            raise _no_product(product_id)
+            raise no_product(product_id)
         return document_reply(wanted, *document)
 
     async def by_sku(self, call: Call) -> Reply:
@@ -57,11 +62,27 @@ class ProductQueries:
             lambda g: (g.product(product_id), g.rating(product_id, user_id)), wanted.demand
         )
         if sendable(product) is None:
-            raise _no_product(product_id)
+            raise no_product(product_id)
         document = sendable(rating)
         if document is None:
             raise Problem(RATING_NOT_FOUND, f"The user {user_id} has no rating of the product {product_id}.")
         return document_reply(wanted, *document)
+
+    async def history(self, call: Call) -> Reply:
+        product_id = call.path["id"]
+        journal = Journal(
+            lambda g: g.product_history(product_id), lambda g: g.product(product_id), no_product(product_id)
+        )
+        return await history_reply(self._read_model, call, f"product history {product_id}", journal)
+
+    async def related(self, call: Call) -> Reply:
+        query = validate_parameters(RelatedQuery, call.query())
+        wanted = asked(call)
+        product_id = call.path["id"]
+        items = await related_products(self._read_model, product_id, query.limit, wanted.demand)
+        if items is None:
+            raise no_product(product_id)
+        return list_reply(wanted, b'{"items":[%s]}' % b",".join(items))
 
     async def categories(self, call: Call) -> Reply:
         no_query(call)
@@ -73,15 +94,15 @@ class ProductQueries:
     async def several(self, call: Call) -> Reply:
         """A page of a list or a search, or the products with certain ids."""
         query = validate_parameters(ProductsQuery, call.query())
-        wanted = asked(call)
         if query.ids is not None:
+            wanted = asked(call)
             return page_reply(call, wanted, await self._with_ids(query.ids, query, wanted.demand), None)
-        binding = query.binding()
-        after = None if query.cursor is None else read_cursor(binding, query.cursor)
-        read = list_products if query.search is None else search_products
-        page = await read(self._read_model, query, after, wanted.demand)
-        next_cursor = None if page.position is None else write_cursor(binding, page.position)
-        return page_reply(call, wanted, page.items, next_cursor)
+
+        def read(after: bytes | None, demand: Demand) -> Awaitable[Page]:
+            find = list_products if query.search is None else search_products
+            return find(self._read_model, query, after, demand)
+
+        return await reply_page(call, query, query.binding(), read)
 
     async def _with_ids(self, ids: tuple[str, ...], query: ProductsQuery, demand: Demand) -> list[bytes]:
         """Those of the ids that there are, discontinued or not, in the order asked for."""
@@ -90,7 +111,3 @@ class ProductQueries:
             raise invalid([parameter_error(name, "This goes not together with ids.") for name in sorted(others)])
         values = await self._read_model.lookup(lambda g: [g.product(one) for one in ids], demand)
         return [document[1] for document in map(sendable, values) if document is not None]
-
-
-def _no_product(product_id: str) -> Problem:
-    return Problem(PRODUCT_NOT_FOUND, f"There is no product {product_id}.")

@@ -1,7 +1,6 @@
 """What a caller demands to have been seen: the consistency tokens of a request, and how long it will wait for them."""
 
 import asyncio
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,11 +14,8 @@ from query_service.problems import INVALID_TOKEN
 DEFAULT_WAIT: Final = 2
 """Seconds that a request with a token waits when it says nothing else."""
 
-MAX_WAIT: Final = 30
-
 _LONGEST_TOKEN: Final = 4096
 _MOST_SEEN: Final = 1000
-_WAIT: Final = re.compile(r'wait\s*=\s*(?:([0-9]+)|"([0-9]+)")\s*(?:;.*)?', re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +67,6 @@ def demanded(header: str | None, wait: int | None) -> Demand:
         raise _invalid()
     seconds = DEFAULT_WAIT if wait is None else wait
     return Demand(tuple(seen), asyncio.get_running_loop().time() + seconds)
-
-
-def preferred_wait(prefer: str | None) -> int | None:
-    """The seconds of ``Prefer: wait=N``, at most `MAX_WAIT`. What can't be read is no preference (RFC 7240)."""
-    if prefer is None:
-        return None
-    for preference in prefer.split(","):
-        if match := _WAIT.fullmatch(preference.strip()):
-            digits = match[1] or match[2]
-            return MAX_WAIT if len(digits) > 4 else min(int(digits), MAX_WAIT)
-    return None
 
 
 def _invalid() -> Problem:

@@ -19,15 +19,17 @@ class LiveGeneration:
     def __init__(self) -> None:
         self.known = Generation(1)
 
-    def confirmed(self, live: bytes | None, complete: bytes | None) -> bool:
-        """Whether what came with this pointer and marker may be used; False: read again, from what is now `known`.
+    def confirmed(self, asked: Generation, live: bytes | None, complete: bytes | None) -> bool:
+        """Whether what was read of `asked`, with this pointer and its marker, may be used; False: read again.
+
+        It is not compared with what is known by now: another read may have learnt of a switch meanwhile.
 
         Raises:
             Problem: 503, nothing can be answered from: no generation is live, or the one that is live is not whole.
         """
         if live is None or not live.isdigit():
             raise behind("There is no read model yet.")
-        if int(live) != self.known.number:
+        if int(live) != asked.number:
             self.known = Generation(int(live))
             return False
         if complete is None:

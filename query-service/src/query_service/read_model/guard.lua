@@ -7,13 +7,17 @@ if head[1] ~= ARGV[1] or not head[2] then
   return {head}
 end
 
--- The documents of index members, each of which ends with the 16 bytes of an id.
+-- The id at the end of an index member: 16 bytes, written as a UUID.
+local function id_of(member)
+  return string.format(
+    '%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x', string.byte(member, -16, -1))
+end
+
+-- The documents of the first `count` index members.
 local function documents_of(members, prefix, count)
   local keys = {}
   for n = 1, math.min(#members, count) do
-    keys[n] = prefix .. string.format(
-      '%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x', string.byte(members[n], -16, -1))
+    keys[n] = prefix .. id_of(members[n])
   end
   return #keys > 0 and redis.call('MGET', unpack(keys)) or {}
 end
-

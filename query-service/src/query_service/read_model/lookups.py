@@ -90,6 +90,6 @@ class Lookups:
                 values: Values = await self._redis.call("MGET", *keys)
             except RedisFault:
                 raise unavailable() from None
-            if self._live.confirmed(values[0], values[1]):
+            if self._live.confirmed(generation, values[0], values[1]):
                 return values, ends
         raise behind("The read model is being switched.")

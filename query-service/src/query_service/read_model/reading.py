@@ -112,7 +112,7 @@ class ReadModel:
             arguments = (generation.number, len(head), *arguments_of(generation))
             answer = await self._evaluate(script, len(keys), (*keys, *arguments))
             values: Values = answer[0]
-            if self._live.confirmed(values[0], values[1]):
+            if self._live.confirmed(generation, values[0], values[1]):
                 return values[2:], answer[1:]
         raise behind("The read model is being switched.")
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio import Redis as Client
-from redis.asyncio.connection import parse_url
+from redis.asyncio.connection import Connection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -25,6 +25,7 @@ from redis.exceptions import (
 )
 
 from chassis.logging import get_logger
+from chassis.resets import resets_told
 
 log = get_logger(__name__)
 
@@ -33,6 +34,10 @@ ANSWER_SECONDS: Final = 2.0
 
 CONNECTIONS: Final = 8
 """So many commands are under way at once; the subscription is one of them."""
+
+
+LOST: Final[Any] = (ConnectionError, ConnectionResetError)
+"""What redis-py and `chassis.resets` say of a connection that was lost before the answer came."""
 
 
 class RedisFault(Exception):
@@ -62,11 +67,12 @@ def connect(url: str) -> Client:
         "timeout": ANSWER_SECONDS,
         "socket_timeout": ANSWER_SECONDS,
         "socket_connect_timeout": ANSWER_SECONDS,
-        "retry": Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
+        "retry": Retry(NoBackoff(), 1, supported_errors=LOST),
         "protocol": 2,
         **parse_url(url),
         "decode_responses": False,
     }
+    options["connection_class"] = resets_told(options.get("connection_class", Connection))
     return Client.from_pool(BlockingConnectionPool(**options))
 
 

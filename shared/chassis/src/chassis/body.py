@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import jiter
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from chassis.problems import INVALID, NOT_JSON, Problem, body_error, parameter_error
 
@@ -55,7 +56,18 @@ def validate(model: type[M], document: Any) -> M:
 def body_faults(error: ValidationError, prefix: str = "#") -> list[dict[str, str]]:
     """Pydantic's findings as entries of ``errors``."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
+    faults = [fault for fault in faults if not _follows_from_others(fault, faults)]
     return [body_error(pointer(e["loc"], prefix), _say(e)) for e in faults[:MAX_ERRORS]]
+
+
+def _follows_from_others(fault: ErrorDetails, faults: list[ErrorDetails]) -> bool:
+    """An array "is too short" for the validator when members of it are invalid; those are what is to be told."""
+    place = fault["loc"]
+    return fault["type"] == "too_short" and any(len(e["loc"]) > len(place) == _common(e["loc"], place) for e in faults)
+
+
+def _common(one: tuple[int | str, ...], other: tuple[int | str, ...]) -> int:
+    return sum(1 for a, b in zip(one, other, strict=False) if a == b)
 
 
 def validate_parameters(model: type[M], pairs: list[tuple[str, str]]) -> M:
@@ -93,6 +105,10 @@ def pointer(location: tuple[int | str, ...], prefix: str = "#") -> str:
 def _say(fault: Mapping[str, Any]) -> str:
     if fault["type"] == "extra_forbidden":
         return "This field is not known here; remove it."
+    if fault["type"] in ("tuple_type", "list_type"):
+        return "Expected an array."
+    if fault["type"] in ("dict_type", "model_type"):
+        return "Expected an object."
     message = str(fault["msg"]).removeprefix("Value error, ")
     return message if message.endswith(".") else f"{message}."
 

@@ -23,9 +23,13 @@ async def connect(url: str, name: str) -> AbstractConnection:
     Raises:
         OSError, aio_pika.exceptions.AMQPError: the broker can't be reached.
     """
-    return await aio_pika.connect(
-        url, timeout=CONNECT_DEADLINE, heartbeat=HEARTBEAT, client_properties={"connection_name": name}
-    )
+    try:
+        return await aio_pika.connect(
+            url, timeout=CONNECT_DEADLINE, heartbeat=HEARTBEAT, client_properties={"connection_name": name}
+        )
+    except (StopAsyncIteration, EOFError, RuntimeError) as error:
+        # That is how the driver says that the broker hung up in the midst of the handshake.
+        raise ConnectionResetError(f"{type(error).__name__}: {error}") from error
 
 
 def lost(closable: AbstractConnection | AbstractChannel) -> asyncio.Event:

@@ -9,7 +9,7 @@ from chassis.application import Service
 from chassis.http import Operation
 from chassis.problems import MEDIA_TYPE, ProblemType
 
-_REF = "#/components/schemas/{model}"
+REFERENCE = "#/components/schemas/{model}"
 
 PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -79,7 +79,7 @@ def _path(operation: Operation) -> list[dict[str, Any]]:
 def _query(operation: Operation, schemas: dict[str, Any]) -> list[dict[str, Any]]:
     if operation.query is None:
         return []
-    schema = operation.query.model_json_schema(ref_template=_REF)
+    schema = operation.query.model_json_schema(ref_template=REFERENCE)
     schemas.update(schema.pop("$defs", {}))
     required = schema.get("required", [])
     return [
@@ -133,8 +133,9 @@ def _responses(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
 
 def _schema(model: Any, schemas: dict[str, Any], mode: Any) -> dict[str, Any]:
     if isinstance(model, dict):
-        return model
-    schema = TypeAdapter(model).json_schema(ref_template=_REF, mode=mode)
+        schemas.update(model.get("$defs", {}))
+        return {name: member for name, member in model.items() if name != "$defs"}
+    schema = TypeAdapter(model).json_schema(ref_template=REFERENCE, mode=mode)
     schemas.update(schema.pop("$defs", {}))
     if (isinstance(model, type) and issubclass(model, BaseModel)) or hasattr(model, "__dataclass_fields__"):
         name = re.sub(r"\W", "_", model.__name__)

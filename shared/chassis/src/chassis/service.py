@@ -24,6 +24,7 @@ from chassis.http import Operation
 from chassis.logging import get_logger
 from chassis.problems import ProblemType
 from chassis.settings import ServiceSettings
+from chassis.tasks import end
 
 log = get_logger(__name__)
 
@@ -38,9 +39,6 @@ EXPOSED_HEADERS: Final = (
 )
 SHUTDOWN_SECONDS: Final = 8
 """Seconds that requests under way get to end when the process is told to stop."""
-
-END_SECONDS: Final = 2.0
-"""Seconds that a cancelled task gets before it is cancelled again."""
 
 Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
@@ -201,16 +199,6 @@ async def serve(
         log.critical("background_work_failed", exc_info=work.exception())
     await end(work)
     return 1 if failed or not server.started else 0
-
-
-async def end(work: "asyncio.Future[Any]") -> None:
-    """Cancels a task until it has ended: Python 3.11's `wait_for`, inside drivers, can swallow a cancellation.
-
-    Between two cancellations it has time to close what it holds, which another cancellation would cut short.
-    """
-    while not work.done():
-        work.cancel()
-        await asyncio.wait([work], timeout=END_SECONDS)
 
 
 def run(main: Callable[[], Awaitable[int]]) -> int:

@@ -5,11 +5,12 @@ A document is stored as the bytes that are sent: its entity tag, a line feed, an
 projector alone: its tag is prefixed by ``-`` and queries take it for absent.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from hashlib import blake2b
-from typing import Final, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Literal, Protocol, TypeVar, cast
 
 import orjson
+from typing_extensions import TypedDict  # of a dependency, pydantic: it takes `typing`'s from Python 3.12 on only
 
 _HIDDEN: Final = b"-"
 _SEPARATOR: Final = b"\n"
@@ -79,11 +80,108 @@ class UserRating:
     updated_at: str = ""
 
 
+OrderStatus = Literal["placed", "paid", "partially_shipped", "shipped", "partially_returned", "returned", "cancelled"]
+
+
+class OrderDetailsLine(TypedDict):
+    """A line of an order, as it was when it was placed, and how many of its pieces went where since."""
+
+    product_id: str
+    name: str
+    quantity: int
+    unit_price: str
+    shipped: int
+    returned: int
+    cancelled: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderDetails:
+    """An order. The last two fields are left out as long as they are null."""
+
+    id: str
+    customer_id: str = ""
+    status: OrderStatus = "placed"
+    lines: list[OrderDetailsLine] = field(default_factory=list)
+    total: str = "0.00"
+    currency: str = ""
+    placed_at: str = ""
+    updated_at: str = ""
+    version: int = 0
+    payment_reference: str | None = None
+    cancellation_reason: str | None = None
+
+    left_out_when_null: ClassVar[tuple[str, ...]] = ("payment_reference", "cancellation_reason")
+
+
+@dataclass(frozen=True, slots=True)
+class OrderSummary:
+    """An order in a list of orders."""
+
+    id: str
+    customer_id: str = ""
+    status: OrderStatus = "placed"
+    total: str = "0.00"
+    currency: str = ""
+    line_count: int = 0
+    placed_at: str = ""
+
+    @property
+    def version(self) -> int:
+        """It is never sent alone, so no entity tag needs a version of it."""
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One event in the history of a product or an order. `version` is that of the event's own stream."""
+
+    at: str
+    event: str
+    command: str
+    command_id: str
+    version: int
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StockAlert:
+    """A product's stock ran out, or low: once for each time that it did."""
+
+    product_id: str
+    alert: Literal["StockRanOut", "StockRanLow"]
+    available: int
+    threshold: int
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class DaySales:
+    """What was sold on one day (UTC), and what was taken back. Money is a decimal string."""
+
+    date: str
+    orders: int = 0
+    units: int = 0
+    revenue: str = "0.00"
+    cancelled_orders: int = 0
+    returned_units: int = 0
+    refunds: str = "0.00"
+
+
 def store(document: Document, *, hidden: bool = False) -> bytes:
     """The bytes that Redis keeps of a document."""
-    body = orjson.dumps(document)
+    body = orjson.dumps(_without_nulls(document))
     tag = entity_tag(document.version, body)
     return b"".join((_HIDDEN if hidden else b"", tag, _SEPARATOR, body))
+
+
+def _without_nulls(document: Document) -> Any:
+    """The document, without those fields that are left out when they are null."""
+    absent = [n for n in getattr(document, "left_out_when_null", ()) if getattr(document, n) is None]
+    if not absent:
+        return document
+    names = (f.name for f in fields(cast(Any, document)))
+    return {name: getattr(document, name) for name in names if name not in absent}
 
 
 def load(stored: bytes, cls: type[D]) -> D:

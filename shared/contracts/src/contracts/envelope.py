@@ -184,8 +184,8 @@ def _check_types(document: dict[str, Any], event: RecordedEvent) -> None:
         raise TypeError("data is no object")
 
 
-def decode_batch(body: bytes) -> list[RecordedEvent]:
-    """The events of a broker message, in its order.
+def decode_batch(body: bytes, kind: str | None = None) -> list[RecordedEvent]:
+    """The events of a broker message, in its order; with `kind`, only those of streams of that kind.
 
     Raises:
         UnreadableMessage: the body is not JSON, not an array, or a member is not an event of Stockroom.
@@ -196,4 +196,8 @@ def decode_batch(body: bytes) -> list[RecordedEvent]:
         raise UnreadableMessage(f"not JSON: {error}") from None
     if not isinstance(documents, list) or not all(isinstance(d, dict) for d in documents):
         raise UnreadableMessage("not a JSON array of objects")
+    if kind is not None:
+        # What does not concern a subscriber costs it next to nothing.
+        prefix = f"{kind}-"
+        documents = [d for d in documents if str(d.get("subject", prefix)).startswith(prefix)]
     return [decode(document) for document in documents]

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from contracts.documents import ProductDisplay
 from contracts.money import to_ticks
+from contracts.streams import kind_of, partition_key_of
 from contracts.text import fold
 
 LIVE: Final = "stockroom:live"
@@ -21,6 +22,12 @@ LIVE: Final = "stockroom:live"
 
 APPLIED_CHANNEL: Final = "stockroom:applied:"
 """`APPLIED_CHANNEL` + partition: published in the very script that applies events of the partition."""
+
+READ_MODEL: Final = 1
+"""Version of the documents, indexes and tallies as this code writes them.
+
+Raised with every change that would write other ones of the same log; `projector rebuild` then makes them anew.
+"""
 
 Sort = Literal["name", "price", "-price", "-rating", "-created_at"]
 SORTS: Final[tuple[Sort, ...]] = ("name", "price", "-price", "-rating", "-created_at")
@@ -46,16 +53,42 @@ class Generation:
 
     @property
     def complete(self) -> str:
-        """Present while the generation is whole; queries answer 503 without it."""
+        """Present while the generation is whole; queries answer 503 without it. Holds `READ_MODEL`."""
         return f"g{self.number}:complete"
+
+    @property
+    def schema(self) -> str:
+        """The `READ_MODEL` of the code that began the generation; no other code may write into it."""
+        return f"g{self.number}:schema"
 
     @property
     def checkpoint(self) -> str:
         """The position of the log up to which the walk has found everything applied."""
         return f"g{self.number}:checkpoint"
 
+    @property
+    def witness(self) -> str:
+        """Which log the generation was made from: ``"<position> <identity>"`` of an event that it must have.
+
+        The position is at or below that of the checkpoint that it was written with.
+        """
+        return f"g{self.number}:witness"
+
+    @property
+    def rebuilding(self) -> str:
+        """Where a rebuild began: the position that was settled before it paged the log, and an event there.
+
+        It becomes the checkpoint and its witness when all is paged.
+        """
+        return f"g{self.number}:rebuild"
+
+    def rebuild(self, partition: int) -> str:
+        """How far a rebuild has come: ``"<events done> <last event's id>"``, ``"<events done> *"`` at the end."""
+        return f"g{self.number}:rebuild:{partition}"
+
     def applied(self, partition: int) -> str:
-        """The highest position applied of a partition, and when: ``"<position> <unix seconds>"``."""
+        """The highest position applied of a partition, when, and which event was the last: ``"<position> <unix
+        seconds> <identity>"``."""
         return f"g{self.number}:applied:{partition}"
 
     @property
@@ -79,6 +112,53 @@ class Generation:
 
     def rating(self, product_id: str, user_id: str) -> str:
         return f"g{self.number}:rating:{product_id}:{user_id}"
+
+    def order(self, order_id: str) -> str:
+        return f"g{self.number}:order:{order_id}"
+
+    def order_summary(self, order_id: str) -> str:
+        return f"g{self.number}:ordersummary:{order_id}"
+
+    def orders(self, customer_id: str | None = None, status: str | None = None) -> str:
+        """Sorted set of `order_member`s: all orders, or those of a customer, of a status, or of both.
+
+        Statuses have no colon, so no customer's id can be mistaken for both.
+        """
+        return f"g{self.number}:orders:{status or ''}:{customer_id or ''}"
+
+    def product_history(self, product_id: str) -> str:
+        """Sorted set of `journal_member`s: what happened to a product, its stock and its ratings; its alerts."""
+        return f"g{self.number}:history:product:{product_id}"
+
+    def order_history(self, order_id: str) -> str:
+        """Sorted set of `journal_member`s: what happened to an order."""
+        return f"g{self.number}:history:order:{order_id}"
+
+    def history_of(self, stream_id: str) -> str:
+        """The history that a stream's events belong into."""
+        owner = partition_key_of(stream_id)
+        return self.order_history(owner) if kind_of(stream_id) == "order" else self.product_history(owner)
+
+    @property
+    def alerts(self) -> str:
+        """Sorted set of `journal_member`s: the stock alerts of all products."""
+        return f"g{self.number}:alerts"
+
+    def bought_with(self, product_id: str) -> str:
+        """Sorted set: the ids of the products that were bought with this one, scored by minus the number of orders.
+
+        So ascending order has the most frequent first, and ties by id.
+        """
+        return f"g{self.number}:boughtwith:{product_id}"
+
+    def sales(self, date: str) -> str:
+        """Hash of one day's sums (UTC, ``2026-11-21``): the fields of `DaySales`, money in 1/10000."""
+        return f"g{self.number}:sales:{date}"
+
+    @property
+    def currency(self) -> str:
+        """The shop's currency; written together with `complete`."""
+        return f"g{self.number}:currency"
 
     def sku(self, sku: str) -> str:
         """Holds the id of the product with this SKU."""
@@ -147,6 +227,28 @@ def stock_member(product_id: str, available: int) -> bytes:
 
 def stock_key(available: int) -> bytes:
     return b"%0*d" % (_STOCK_DIGITS, available)
+
+
+def order_member(order_id: str, placed_at: str) -> bytes:
+    """Newest first."""
+    return descending_time(placed_at) + _id_bytes(order_id)
+
+
+HISTORY_LENGTH: Final = 1000
+"""So many entries of a history are kept, the newest."""
+
+POSITION_DIGITS: Final = 19
+_LAST_POSITION: Final = 10**POSITION_DIGITS - 1
+
+
+def journal_member(position: int, entry: bytes) -> bytes:
+    """An entry (JSON) of a list that the log's order gives: the newest comes first, and each is there once."""
+    return b"%0*d" % (POSITION_DIGITS, _LAST_POSITION - position) + entry
+
+
+def journal_entry(member: bytes) -> bytes:
+    """The JSON of a `journal_member`."""
+    return member[POSITION_DIGITS:]
 
 
 def _id_bytes(canonical_uuid: str) -> bytes:

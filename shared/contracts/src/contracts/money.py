@@ -26,3 +26,22 @@ def to_ticks(amount: str) -> int:
 def from_ticks(ticks: int) -> str:
     """The inverse of `to_ticks`."""
     return format_money(Decimal(ticks) / TICKS)
+
+
+def minor_unit(currency: str) -> int:
+    """How many decimals amounts of a currency are settled in (ISO 4217)."""
+    return _DECIMALS.get(currency, 2)
+
+
+_DECIMALS = {
+    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI"), 0),
+    **dict.fromkeys(("VND", "VUV", "XAF", "XOF", "XPF"), 0),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+    **dict.fromkeys(("CLF", "UYW"), 4),
+}
+
+
+def round_half_up(ticks: int, decimals: int) -> int:
+    """Ticks rounded half up to so many decimals; still in ticks."""
+    step: int = 10 ** (MAX_DECIMALS - decimals)
+    return (ticks + step // 2) // step * step

@@ -8,6 +8,11 @@ EVENTS_EXCHANGE: Final = "stockroom.events"
 COMMANDS_EXCHANGE: Final = "stockroom.commands"
 DEAD_LETTER_EXCHANGE: Final = "stockroom.dead-letter"
 DEAD_LETTER_QUEUE: Final = "stockroom.dead-letter"
+REASON_HEADER: Final = "x-stockroom-reason"
+"""Why a message is in the dead-letter queue."""
+
+ORIGIN_HEADER: Final = "x-stockroom-origin"
+"""The queue by which it had come."""
 
 DEFAULT_PARTITIONS: Final = 8
 MAX_PARTITIONS: Final = 64
@@ -15,6 +20,10 @@ MAX_PARTITIONS: Final = 64
 MAX_EVENTS_PER_MESSAGE: Final = 100
 MAX_MESSAGE_BYTES: Final = 256 * 1024
 
+COMMANDS_IN: Final = "in"
+"""Routing key of the commands exchange for publishers who don't know how many partitions there are."""
+
+CONTENT_TYPE_COMMANDS: Final = "application/json"
 CONTENT_TYPE_EVENTS: Final = "application/cloudevents-batch+json"
 
 # A crash loop must not push innocent messages out, and without a limit RabbitMQ 3.10 requeues to the back.
@@ -40,6 +49,21 @@ class EventQueue:
     @property
     def name(self) -> str:
         return f"{EVENTS_EXCHANGE}.{self.subscriber}.{self.partition}"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return quorum_queue_arguments()
+
+
+@dataclass(frozen=True, slots=True)
+class CommandQueue:
+    """The commands whose targets lie in one partition; or, with `COMMANDS_IN`, those still to be partitioned."""
+
+    key: str
+
+    @property
+    def name(self) -> str:
+        return f"{COMMANDS_EXCHANGE}.{self.key}"
 
     @property
     def arguments(self) -> dict[str, Any]:

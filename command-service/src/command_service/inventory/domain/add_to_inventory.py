@@ -18,8 +18,8 @@ class AddToInventory(Command):
 
 
 def decide(command: AddToInventory, state: InventoryState) -> Iterable[StockAdded]:
-    existing(state, command.product_id)
-    yield StockAdded(quantity=command.quantity, reason=command.reason)
+    after = existing(state, command.product_id).change(on_hand=command.quantity)
+    yield StockAdded(available=after.available, quantity=command.quantity, reason=command.reason)
 
 
 USE_CASE = on_stream(AddToInventory, lambda command: inventory(command.product_id), decide)

@@ -18,10 +18,11 @@ class ConfirmItemsShipped(Command):
 
 
 def decide(command: ConfirmItemsShipped, state: InventoryState) -> Iterable[ItemsShipped]:
-    available = existing(state, command.product_id).available
-    if command.quantity > available:
-        raise InsufficientStock([(command.product_id, command.quantity, available)])
-    yield ItemsShipped(quantity=command.quantity)
+    current = existing(state, command.product_id)
+    if command.quantity > current.available:
+        raise InsufficientStock([(command.product_id, command.quantity, current.available)])
+    after = current.change(on_hand=-command.quantity)
+    yield ItemsShipped(available=after.available, quantity=command.quantity)
 
 
 USE_CASE = on_stream(ConfirmItemsShipped, lambda command: inventory(command.product_id), decide)

@@ -1,25 +1,45 @@
 """The stock of one product, in pieces."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import assert_never
 
 from pydantic import TypeAdapter
 
 from command_service.decider import Aggregate, Stream
 from command_service.problems import ProductNotFound
-from contracts.events import InventoryEvent, InventoryOpened, ItemsShipped, StockAdded, StockRecounted
+from contracts.events import (
+    InventoryEvent,
+    InventoryOpened,
+    ItemsRestocked,
+    ItemsShipped,
+    ReservationReleased,
+    ReservedItemsShipped,
+    StockAdded,
+    StockRecounted,
+    StockReserved,
+)
 from contracts.streams import inventory_stream
 
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What is on the shelf."""
+    """What is on the shelf, and how much of that orders have to themselves."""
 
     on_hand: int
+    reserved: int = 0
 
     @property
     def available(self) -> int:
-        return max(0, self.on_hand)
+        return max(0, self.on_hand - self.reserved)
+
+    @property
+    def shortage(self) -> int:
+        """Reserved pieces that are not on the shelf."""
+        return max(0, self.reserved - self.on_hand)
+
+    def change(self, *, on_hand: int = 0, reserved: int = 0) -> "Inventory":
+        """With so many pieces more, or fewer."""
+        return Inventory(self.on_hand + on_hand, self.reserved + reserved)
 
 
 InventoryState = Inventory | None
@@ -32,12 +52,18 @@ def evolve(state: InventoryState, event: InventoryEvent) -> InventoryState:
     if state is None:
         return None
     match event:
-        case StockAdded():
-            return replace(state, on_hand=state.on_hand + event.quantity)
+        case StockAdded() | ItemsRestocked():
+            return state.change(on_hand=event.quantity)
         case StockRecounted():
-            return replace(state, on_hand=event.counted_quantity)
+            return Inventory(event.counted_quantity, state.reserved)
         case ItemsShipped():
-            return replace(state, on_hand=state.on_hand - event.quantity)
+            return state.change(on_hand=-event.quantity)
+        case StockReserved():
+            return state.change(reserved=event.quantity)
+        case ReservationReleased():
+            return state.change(reserved=-event.quantity)
+        case ReservedItemsShipped():
+            return state.change(on_hand=-event.quantity, reserved=-event.quantity)
         case _:
             assert_never(event)
 
@@ -48,6 +74,7 @@ INVENTORY: Aggregate[InventoryState] = Aggregate(
     evolve=evolve,
     exists=lambda state: state is not None,
     snapshot=TypeAdapter(InventoryState),
+    snapshot_version=2,
 )
 
 

@@ -6,11 +6,14 @@ from command_service.decider import Command, on_stream
 from command_service.fields import Count, Reason, Uuid
 from contracts.events import StockRecounted
 
-from .inventory import InventoryState, existing, inventory
+from .inventory import Inventory, InventoryState, existing, inventory
 
 
 class UpdateStockFromInventoryRecount(Command):
-    """There are `counted_quantity` pieces. Recorded even when that is what was believed: the count happened."""
+    """There are `counted_quantity` pieces. Recorded even when that is what was believed: the count happened.
+
+    Fewer than orders have reserved is a shortage: recorded and shown, because the shelf is the truth.
+    """
 
     product_id: Uuid
     counted_quantity: Count
@@ -19,8 +22,13 @@ class UpdateStockFromInventoryRecount(Command):
 
 def decide(command: UpdateStockFromInventoryRecount, state: InventoryState) -> Iterable[StockRecounted]:
     current = existing(state, command.product_id)
+    after = Inventory(command.counted_quantity, current.reserved)
     yield StockRecounted(
-        counted_quantity=command.counted_quantity, previous_quantity=current.on_hand, reason=command.reason
+        available=after.available,
+        counted_quantity=command.counted_quantity,
+        previous_quantity=current.on_hand,
+        shortage=after.shortage,
+        reason=command.reason,
     )
 
 

@@ -1,28 +1,26 @@
-"""Takes events from the broker: connects, consumes every partition's queue, and begins again when that is lost."""
+"""Takes messages from the broker: connects, consumes every queue, and begins again when that is lost.
+
+Each queue is one partition of something, with one active consumer at a time over all instances of a process.
+"""
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+import os
+import socket
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from aio_pika.abc import AbstractConnection
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from chassis import broker
+from chassis.ids import new_id
 from chassis.logging import get_logger
-from contracts.topology import (
-    DEAD_LETTER_EXCHANGE,
-    DEAD_LETTER_QUEUE,
-    EVENTS_EXCHANGE,
-    EventQueue,
-    routing_key,
-)
-from projector import metrics
-from projector.partition import Partition
+from chassis.tasks import end, together
 
 log = get_logger(__name__)
 
@@ -50,76 +48,105 @@ def priority(instance: str, partition: int) -> int:
     return int.from_bytes(digest, "big") % _PRIORITIES
 
 
+class Handler(Protocol):
+    """What is done with one queue's messages on one connection. It acknowledges them itself, when they are done."""
+
+    async def receive(self, message: AbstractIncomingMessage, /) -> None:
+        """Takes a delivered message; quick, the work is done by `run`."""
+
+    async def run(self) -> None:
+        """Works for ever on what was received."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A durable queue and the direct exchange that it is bound to."""
+
+    name: str
+    arguments: dict[str, Any]
+    exchange: str
+    routing_key: str
+
+
+def instance_name() -> str:
+    """A name for this process that no other process has, nor had."""
+    return f"{socket.gethostname()}-{os.getpid()}-{new_id()}"
+
+
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Whose queues are consumed, by which instance, and how many messages of a partition may be in hand."""
+    """Which queues are consumed, by which instance of what, and how many messages of a queue may be in hand.
 
-    subscriber: str
-    instance: str
-    partitions: int
+    What a queue dead-letters goes to the queue `dead_letters`, behind an exchange of the same name.
+    """
+
+    process: str
+    queues: Sequence[Queue]
+    dead_letters: str
     prefetch: int
+    instance: str = field(default_factory=instance_name)
 
 
 class Consumer:
-    """Consumes every partition, each on a connection of its own, so that one stuck queue holds up no other partition.
+    """Consumes every queue, each on a connection of its own, so that one stuck queue holds up no other.
 
-    See decisions/0004-a-connection-per-partition.md.
+    See decisions/0002-a-connection-per-queue.md.
     """
 
     def __init__(
         self,
         url: str,
         subscription: Subscription,
-        partition: Callable[[int], Partition],
-        on_connected: Callable[[], Any],
+        handler: Callable[[int], Handler],
+        on_change: Callable[[frozenset[int]], Any],
     ) -> None:
+        """`handler` makes that of the queue with an index, for each new connection; `on_change` hears of `consumed`."""
         self._url = url
         self._subscription = subscription
-        self._partition = partition
-        self._on_connected = on_connected
+        self._handler = handler
+        self._on_change = on_change
         self._consumed: set[int] = set()
 
     @property
     def consumed(self) -> frozenset[int]:
-        """The partitions whose queues are consumed just now. The walk carries the others' events."""
+        """The indices of the queues that are consumed just now."""
         return frozenset(self._consumed)
 
     async def run(self) -> None:
         """Consumes for ever, on one connection after the other."""
-        async with asyncio.TaskGroup() as tasks:
-            for number in range(self._subscription.partitions):
-                tasks.create_task(self._keep(number))
+        await together(*(self._keep(number) for number in range(len(self._subscription.queues))))
 
     async def _keep(self, number: int) -> None:
         opening = AsyncRetrying(
             retry=retry_if_exception_type((*BROKER_LOST, Disconnected)),
             wait=wait_random_exponential(multiplier=0.2, max=5.0),
-            before_sleep=partial(_tell, number),
+            before_sleep=partial(_tell, self._subscription.queues[number].name),
         )
         while True:
             session: _Session = await opening.copy()(self._open, number)
-            log.info("consuming", partition=number, instance=self._subscription.instance)
+            queue = self._subscription.queues[number].name
+            log.info("consuming", queue=queue, instance=self._subscription.instance)
             self._consumed.add(number)
-            metrics.CONSUMED.set(len(self._consumed))
-            self._on_connected()
+            self._on_change(self.consumed)
             try:
                 await session.until_lost()
             finally:
                 self._consumed.discard(number)
-                metrics.CONSUMED.set(len(self._consumed))
+                self._on_change(self.consumed)
                 await session.close()
-            log.warning("consumer_lost", partition=number)
+            log.warning("consumer_lost", queue=queue)
             await asyncio.sleep(_PAUSE)
 
     async def _open(self, number: int) -> "_Session":
-        connection = await broker.connect(self._url, f"stockroom-projector {self._subscription.instance} {number}")
+        name = f"{self._subscription.process} {self._subscription.instance} {number}"
+        connection = await broker.connect(self._url, name)
         session = _Session(connection)
         try:
             # A queue without a leader takes the request and never answers it.
             async with asyncio.timeout(_OPEN_SECONDS):
-                partition = self._partition(number)
-                await self._subscribe(session, partition)
-            session.work(partition)
+                handler = self._handler(number)
+                await self._subscribe(session, self._subscription.queues[number], number, handler)
+            session.work(handler)
             if session.ended.is_set():
                 raise Disconnected
         except RuntimeError as error:
@@ -133,21 +160,21 @@ class Consumer:
             raise
         return session
 
-    async def _subscribe(self, session: "_Session", partition: Partition) -> None:
-        """Declares what the partition's queue needs, and consumes from it."""
+    async def _subscribe(self, session: "_Session", queue: Queue, number: int, handler: Handler) -> None:
+        """Declares what the queue needs, and consumes from it."""
         channel = await session.connection.channel(publisher_confirms=False)
         channel.close_callbacks.add(session.end)
         await channel.set_qos(prefetch_count=self._subscription.prefetch)
-        exchange = await broker.declare_direct_exchange(channel, EVENTS_EXCHANGE)
-        await broker.declare_dead_letters(channel, DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE)
-        queue = EventQueue(self._subscription.subscriber, partition.number)
+        dead_letters = self._subscription.dead_letters
+        await broker.declare_dead_letters(channel, dead_letters, dead_letters)
+        exchange = await broker.declare_direct_exchange(channel, queue.exchange)
         declared = await broker.declare_queue(channel, queue.name, queue.arguments)
-        await declared.bind(exchange, routing_key(partition.number))
+        await declared.bind(exchange, queue.routing_key)
         # The broker cancels a consumer when its queue is deleted or fails over: declare it again.
         underlay = await channel.get_underlay_channel()
         underlay.on_consumer_cancel_callbacks.add(session.end)
-        rank = priority(self._subscription.instance, partition.number)
-        await declared.consume(partition.receive, arguments={"x-priority": rank})
+        rank = priority(self._subscription.instance, number)
+        await declared.consume(handler.receive, arguments={"x-priority": rank})
 
 
 class _Session:
@@ -164,8 +191,8 @@ class _Session:
     def end(self, *_: object) -> None:
         self.ended.set()
 
-    def work(self, partition: Partition) -> None:
-        self._work = asyncio.create_task(partition.run())
+    def work(self, handler: Handler) -> None:
+        self._work = asyncio.create_task(_run(handler))
         self._work.add_done_callback(self.end)
 
     async def until_lost(self) -> None:
@@ -179,18 +206,21 @@ class _Session:
     async def close(self) -> None:
         """Stops the work; what is not acknowledged is delivered again, to whoever consumes next."""
         if self._work is not None:
-            self._work.cancel()
-            await asyncio.gather(self._work, return_exceptions=True)
+            await end(self._work)
         with suppress(*BROKER_LOST, TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self.connection.close()
 
 
-def _tell(partition: int, state: RetryCallState) -> None:
+async def _run(handler: Handler) -> None:
+    await handler.run()
+
+
+def _tell(queue: str, state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     log.warning(
         "broker_unreachable",
-        partition=partition,
+        queue=queue,
         reason=type(error).__name__,
         retry_in=round(state.upcoming_sleep, 2),
     )

@@ -1,0 +1,1 @@
+"""Process managers: subscribers that answer events with commands, and keep deadlines."""

@@ -1,0 +1,1 @@
+"""Queued commands: accepted now, executed later, once."""

@@ -1,0 +1,1 @@
+"""What read models must not lose with Redis: which generations there are, and which events were discarded."""

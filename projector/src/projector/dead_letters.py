@@ -1,0 +1,135 @@
+"""Messages that can't be read at all: no key can be made out that they belong to. They are kept, and can be seen."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import aio_pika
+from aio_pika.abc import AbstractIncomingMessage, DeliveryMode
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+
+from chassis import broker
+from chassis.logging import get_logger
+from chassis.publisher import NOT_PUBLISHED, Publisher
+from contracts.topology import DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE, ORIGIN_HEADER, REASON_HEADER
+
+log = get_logger(__name__)
+
+MOST_SHOWN: Final = 200
+"""Characters of a message that are shown."""
+
+_REASON_LENGTH: Final = 500
+
+_RENEWED: Final = 10
+"""Deliveries after which a message is published anew. RabbitMQ 4 drops one that was looked at 20 times."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message among the dead letters; what it does not say of itself is empty."""
+
+    reason: str
+    origin: str
+    """The queue or exchange by which it had come."""
+    at: str
+    """RFC 3339."""
+    size: int
+    """Bytes."""
+    beginning: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """How many there are, and the oldest of them."""
+
+    count: int
+    items: list[DeadLetter]
+
+
+async def keep(publisher: Publisher, message: AbstractIncomingMessage, origin: str, reason: str) -> None:
+    """Returns when the broker has a copy with the reason: then `message` may be acknowledged."""
+    copy = aio_pika.Message(
+        message.body,
+        headers={REASON_HEADER: reason[:_REASON_LENGTH], ORIGIN_HEADER: origin},
+        content_type=message.content_type,
+        delivery_mode=DeliveryMode.PERSISTENT,
+        timestamp=datetime.now(UTC),
+    )
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(NOT_PUBLISHED),
+        wait=wait_random_exponential(multiplier=0.1, max=2.0),
+        before_sleep=_tell,
+    )
+
+    async def attempt() -> None:
+        await broker.declare_dead_letters(await publisher.channel(), DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE)
+        await publisher.publish(DEAD_LETTER_EXCHANGE, "", copy)
+
+    await retrying(attempt)
+
+
+def _tell(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.warning("dead_letter_held", reason=type(error).__name__, attempt=state.attempt_number)
+
+
+async def look(url: str, limit: int) -> DeadLetters:
+    """The oldest dead letters. They stay where they are.
+
+    Raises:
+        chassis.publisher.NOT_PUBLISHED: the broker can't be reached.
+    """
+    publisher = Publisher(url, "stockroom-projector dead-letters")
+    try:
+        channel = await publisher.channel()
+        await broker.declare_dead_letters(channel, DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE)
+        queue = await channel.declare_queue(DEAD_LETTER_QUEUE, passive=True)
+        taken: list[AbstractIncomingMessage] = []
+        while len(taken) < limit and (message := await queue.get(no_ack=False, fail=False)) is not None:
+            taken.append(message)
+        for message in taken:
+            await _put_back(publisher, message)
+        count = max(queue.declaration_result.message_count or 0, len(taken))
+        return DeadLetters(count, [_shown(message) for message in taken])
+    finally:
+        await publisher.close()
+
+
+async def _put_back(publisher: Publisher, message: AbstractIncomingMessage) -> None:
+    deliveries = message.headers.get("x-delivery-count")
+    if not isinstance(deliveries, int) or deliveries < _RENEWED:
+        await message.nack(requeue=True)
+        return
+    headers = {name: value for name, value in message.headers.items() if name != "x-delivery-count"}
+    copy = aio_pika.Message(
+        message.body,
+        headers=headers,
+        content_type=message.content_type,
+        delivery_mode=DeliveryMode.PERSISTENT,
+        timestamp=message.timestamp,
+    )
+    await publisher.publish("", DEAD_LETTER_QUEUE, copy)
+    await message.ack()
+
+
+def _shown(message: AbstractIncomingMessage) -> DeadLetter:
+    by_broker = _death(message.headers)
+    at = message.timestamp or by_broker.get("time")
+    return DeadLetter(
+        reason=str(message.headers.get(REASON_HEADER) or by_broker.get("reason", "")),
+        origin=str(message.headers.get(ORIGIN_HEADER) or by_broker.get("queue", "")),
+        at=at.astimezone(UTC).isoformat(timespec="seconds") if isinstance(at, datetime) else "",
+        size=len(message.body),
+        beginning=message.body[: 4 * MOST_SHOWN].decode(errors="backslashreplace")[:MOST_SHOWN],
+    )
+
+
+def _death(headers: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the broker says of a message that it has dead-lettered itself."""
+    with suppress(KeyError, IndexError, TypeError):
+        death: Any = headers["x-death"][0]
+        if isinstance(death, Mapping):
+            return death
+    return {}

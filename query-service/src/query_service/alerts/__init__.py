@@ -1,0 +1,1 @@
+"""Alerts: whose stock ran out or low, and when."""

@@ -1,0 +1,1 @@
+"""Orders: by id, by customer and state; and their history."""
