@@ -13,6 +13,7 @@ from stockroom_local import children
 from stockroom_local.pytest_plugin import OwnServers
 from stockroom_local.servers import Trio, wire
 from stockroom_local.servers.base import Server
+from stockroom_local.servers.postgres import Postgres
 from stockroom_local.servers.processes import ProcessEngine
 
 STANDARD_PORTS = {5432, 5672, 6379, 4369, 25672, 15672}
@@ -39,6 +40,19 @@ async def test_acknowledged_data_survives(own_servers: OwnServers, interrupt: Ca
         interrupt(server)
     assert trio.environment() == urls
     assert await _read(trio) == (["kept"], "kept", "kept")
+
+
+async def test_a_database_is_dropped_while_somebody_is_connected_whom_only_a_superuser_may_end(
+    postgres_server: Postgres,
+) -> None:
+    """Autovacuum is one, at times of its own choice."""
+    postgres_server.create_database("notes")
+    url = postgres_server.database_url("notes").replace("stockroom@", f"{postgres_server.superuser}@")
+    connection = await asyncpg.connect(url)
+    postgres_server.drop_database("notes")
+    with pytest.raises((asyncpg.PostgresError, OSError)):
+        await connection.execute("select 1")
+    connection.terminate()
 
 
 async def _write(trio: Trio) -> None:

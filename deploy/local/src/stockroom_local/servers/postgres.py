@@ -28,6 +28,7 @@ REQUIREMENT = Requirement(
 )
 
 _ROLE = "stockroom"
+_SUPERUSER = "postgres"
 _SETTINGS = {
     "max_connections": "200",
     "max_locks_per_transaction": "256",  # a batch locks everything it may write
@@ -47,8 +48,10 @@ class Postgres(Server):
         match means:
             case Container(throwaway=throwaway):
                 super().__init__(ContainerEngine(home, _container(), throwaway=throwaway))
+                self.superuser = _ROLE  # the image knows one role only
             case _:
                 super().__init__(PostgresEngine(home, means.programs))
+                self.superuser = _SUPERUSER
 
     @property
     def url(self) -> str:
@@ -66,8 +69,8 @@ class Postgres(Server):
         self.engine.tool("createdb", "--username", _ROLE, "--template", "template0", database)
 
     def drop_database(self, database: str) -> None:
-        """Gone, whoever is still connected to it."""
-        self.engine.tool("dropdb", "--username", _ROLE, "--force", "--if-exists", database)
+        """Gone, whoever is still connected to it: autovacuum too, which only a superuser may send away."""
+        self.engine.tool("dropdb", "--username", self.superuser, "--force", "--if-exists", database)
 
 
 class PostgresEngine(ProcessEngine):
@@ -160,7 +163,7 @@ class PostgresEngine(ProcessEngine):
         fresh = self.cluster.with_name("cluster.new")
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(self.cluster, ignore_errors=True)
-        words: list[str | Path] = [self._programs["initdb"], "-D", fresh, "--username", "postgres", "--auth", "trust"]
+        words: list[str | Path] = [self._programs["initdb"], "-D", fresh, "--username", _SUPERUSER, "--auth", "trust"]
         self.run_tool(self._as_server([*words, "--encoding", "UTF8", "--no-locale"]), 120)
         self._create_role(fresh)
         fresh.rename(self.cluster)
