@@ -15,11 +15,14 @@ import pytest
 from stockroom_local.pytest_plugin import new_home
 from stockroom_local.servers import Trio
 from stockroom_local.servers.requirements import Means
-from system import System, program
+from system import System, program, wait_for
 
 READERS = 32
 PRODUCTS = int(os.environ.get("REBUILD_PRODUCTS", "10000"))
 """Each is two events."""
+
+SECONDS = 600 + PRODUCTS / 50
+"""Within which each step must end, also on a slow machine."""
 
 TAKEN_TOGETHER = 1000
 
@@ -47,13 +50,15 @@ def fill(system: System) -> None:
             for n in range(start, min(PRODUCTS, start + TAKEN_TOGETHER))
         ]
         last = system.command.post("/commands", json=commands).json()["commands"][-1]["status_url"]
-    for _ in range(10):
-        ended = system.command.get(last, headers={"Prefer": "wait=30"}).json()
-        if ended["completed_at"]:
-            break
-    assert ended["status"] == "succeeded", ended
-    path = ended["result"]["location"] if "location" in (ended["result"] or {}) else "/products"
-    assert system.read(path, ended["consistency_token"]).status_code == 200
+
+    def ended() -> dict[str, Any]:
+        status: dict[str, Any] = system.command.get(last, headers={"Prefer": "wait=30"}).json()
+        return status if status["completed_at"] else {}
+
+    status = wait_for("the last command's end", ended, SECONDS)
+    assert status["status"] == "succeeded", status
+    token = status["consistency_token"]
+    wait_for("its product to be readable", lambda: system.read("/products", token).status_code == 200, SECONDS)
 
 
 class Customers:
@@ -115,14 +120,14 @@ def generations(system: System) -> dict[int, Any]:
     return {generation["number"]: generation["status"] for generation in document["generations"]}
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3 * SECONDS)
 def test_a_rebuild_under_load_fails_no_read_and_no_promise_and_can_be_taken_back(alone: System) -> None:
     fill(alone)
     customers = Customers(alone)
 
     async def rebuild_and_back() -> None:
         async with customers.busy():
-            await operate(alone, "rebuild")
+            print(await operate(alone, "rebuild"))  # noqa: T201  its rates, for who asks with -s
             assert await asyncio.to_thread(generations, alone) == {1: "kept", 2: "live"}
             await operate(alone, "switch", "1")
             assert await asyncio.to_thread(generations, alone) == {1: "live", 2: "kept"}
@@ -133,4 +138,4 @@ def test_a_rebuild_under_load_fails_no_read_and_no_promise_and_can_be_taken_back
     asyncio.run(rebuild_and_back())
     assert customers.read.keys() == {200}, customers.read
     assert customers.stale == []
-    asyncio.run(operate(alone, "verify"))
+    print(asyncio.run(operate(alone, "verify")))  # noqa: T201
