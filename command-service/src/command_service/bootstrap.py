@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from chassis.application import Service
 from chassis.consumer import Consumer, Handler, Subscription
 from chassis.health import Health
-from chassis.service import create_app, serve
+from chassis.service import Running, create_app
 from command_service import api, problems
 from command_service.asyncapi import api as asyncapi
 from command_service.catalog.api import ROUTES as CATALOG_ROUTES
@@ -26,7 +26,7 @@ from command_service.catalog.domain import (
     update_product_details,
 )
 from command_service.catalog.domain.product import PRODUCT
-from command_service.database import Shop, make_engine, open_shop, until_reachable
+from command_service.database import Shop, make_engine, until_open
 from command_service.decider import Aggregate, Command, UseCase
 from command_service.event_store import api as log_api
 from command_service.event_store.feed import Feed
@@ -145,15 +145,19 @@ class WriteSide:
         await _ping(self.engine)
 
 
+def _tell_nobody(_what: str) -> None:
+    pass
+
+
 @asynccontextmanager
-async def write_side(settings: CommandSettings) -> AsyncIterator[WriteSide]:
-    """Connects to Postgres, waiting for it to come up; at the end, every connection is closed."""
+async def write_side(settings: CommandSettings, tell: Callable[[str], None] = _tell_nobody) -> AsyncIterator[WriteSide]:
+    """Connects to Postgres; waits for it and for the schema, and tells. At the end, every connection is closed."""
     async with AsyncExitStack() as stack:
         engine = make_engine(settings, pool_size=4, max_overflow=4, pool_pre_ping=True)
         stack.push_async_callback(engine.dispose)
         writing = make_engine(settings, CONNECTION_SETTINGS, pool_size=2, max_overflow=0)
         stack.push_async_callback(writing.dispose)
-        shop = await until_reachable(lambda: open_shop(engine, settings))
+        shop = await until_open(engine, settings, tell)
         wake_up = WakeUp(settings.postgres_url)
         executor = Executor(
             writing,
@@ -169,13 +173,12 @@ async def write_side(settings: CommandSettings) -> AsyncIterator[WriteSide]:
         yield WriteSide(engine, shop, executor, mediator, acceptor, (executor.run, wake_up.run))
 
 
-def make_api(side: WriteSide, settings: CommandSettings) -> tuple[Service, Tasks]:
-    """The command API, and what runs as long as the application does."""
+def make_api(side: WriteSide, settings: CommandSettings) -> Service:
+    """The command API."""
     receipts = Receipts(side.engine)
     endings = Endings(receipts, settings.postgres_url)
-    tasks = Tasks(*side.tasks, endings.run)
     door = api.Door(side.mediator, side.acceptor, endings, receipts)
-    app = create_app(
+    return create_app(
         title="Stockroom commands",
         description="Change the shop. Read it on the query service; `Consistency-Token` lets a query see your write. "
         "What stands on the broker is described by [asyncapi.json](asyncapi.json).",
@@ -189,22 +192,21 @@ def make_api(side: WriteSide, settings: CommandSettings) -> tuple[Service, Tasks
             *asyncapi.operations(command_reader(), side.shop.partitions, version(_PACKAGE)),
         ],
         problem_types=problems.ALL,
-        lifespan=lambda: tasks,
+        lifespan=lambda: Tasks(*side.tasks, endings.run),
     )
-    return app, tasks
 
 
-async def run_api(settings: CommandSettings) -> int:
+@asynccontextmanager
+async def open_api(settings: CommandSettings, tell: Callable[[str], None]) -> AsyncIterator[Running]:
     """The process `command-service api`."""
-    async with write_side(settings) as side:
-        app, tasks = make_api(side, settings)
-        code = await serve(app, settings, settings.command_port)
-    return 1 if tasks.failed else code
+    async with write_side(settings, tell) as side:
+        yield Running(make_api(side, settings))
 
 
-async def run_worker(settings: CommandSettings) -> int:
+@asynccontextmanager
+async def open_worker(settings: CommandSettings, tell: Callable[[str], None]) -> AsyncIterator[Running]:
     """The process `command-service worker`."""
-    async with write_side(settings) as side:
+    async with write_side(settings, tell) as side:
         publisher = Publisher(settings.rabbitmq_url, "stockroom-worker-publishing")
         execution = Execution(side.mediator, Settling(side.engine), publisher)
         reader = command_reader()
@@ -240,40 +242,41 @@ async def run_worker(settings: CommandSettings) -> int:
                 finally:
                     await publisher.close()
 
-        return await serve(app, settings, settings.worker_port, background=work)
+        yield Running(app, work)
 
 
-async def run_relay(settings: CommandSettings) -> int:
+@asynccontextmanager
+async def open_relay(settings: CommandSettings, tell: Callable[[str], None]) -> AsyncIterator[Running]:
     """The process `command-service relay`."""
-    engine = make_engine(settings, pool_size=1, max_overflow=1, pool_pre_ping=True)
-    shop = await until_reachable(lambda: open_shop(engine, settings))
-    relay = Relay(settings.postgres_url, settings.rabbitmq_url, shop.partitions)
-    housekeeping = Housekeeping(engine, shop.partitions, settings.receipt_days)
+    async with AsyncExitStack() as stack:
+        engine = make_engine(settings, pool_size=1, max_overflow=1, pool_pre_ping=True)
+        stack.push_async_callback(engine.dispose)
+        shop = await until_open(engine, settings, tell)
+        relay = Relay(settings.postgres_url, settings.rabbitmq_url, shop.partitions)
+        housekeeping = Housekeeping(engine, shop.partitions, settings.receipt_days)
 
-    async def connected() -> None:
-        if not relay.connected:
-            raise ConnectionError("the relay is not connected")
+        async def connected() -> None:
+            if not relay.connected:
+                raise ConnectionError("the relay is not connected")
 
-    app = create_app(
-        title="Stockroom relay",
-        description="Publishes what was committed.",
-        version=version(_PACKAGE),
-        health=Health({"postgres and rabbitmq": connected}),
-    )
+        app = create_app(
+            title="Stockroom relay",
+            description="Publishes what was committed.",
+            version=version(_PACKAGE),
+            health=Health({"postgres and rabbitmq": connected}),
+        )
 
-    async def work() -> None:
-        async with Tasks(housekeeping.run):
-            await relay.run()
+        async def work() -> None:
+            async with Tasks(housekeeping.run):
+                await relay.run()
 
-    try:
-        return await serve(app, settings, settings.relay_port, background=work)
-    finally:
-        await engine.dispose()
+        yield Running(app, work)
 
 
-async def run_processes(settings: CommandSettings) -> int:
+@asynccontextmanager
+async def open_processes(settings: CommandSettings, tell: Callable[[str], None]) -> AsyncIterator[Running]:
     """The process `command-service processes`."""
-    async with write_side(settings) as side, AsyncExitStack() as stack:
+    async with write_side(settings, tell) as side, AsyncExitStack() as stack:
         # What a manager has written down and a crash of Postgres forgets, the walk brings again from the log: its
         # checkpoint is written later, and so never outlives it. No commit of theirs need wait for the disk, and none
         # has more than one statement. All find their rows by key, which the planner may not know of a new table.
@@ -299,4 +302,4 @@ async def run_processes(settings: CommandSettings) -> int:
             async with Tasks(*side.tasks):
                 await processes.run()
 
-        return await serve(app, settings, settings.processes_port, background=work)
+        yield Running(app, work)

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,8 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis import logging
-from chassis.service import run
+from chassis.persisting import persist
+from chassis.service import Running, run, serve_opened
 from chassis.settings import load
 from command_service import bootstrap
 from command_service.api_client import ImportRefused
@@ -23,6 +25,7 @@ from command_service.database import (
     open_shop,
     until_reachable,
 )
+from command_service.event_store.store import is_fault
 from command_service.importer import import_products
 from command_service.migrations import migrate as run_migrations
 from command_service.processes.operating import after_restore as restoring
@@ -33,6 +36,9 @@ from command_service.settings import CommandSettings
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Stockroom's write side."
 )
+
+
+Opening = Callable[[CommandSettings, Callable[[str], None]], AbstractAsyncContextManager[Running]]
 
 
 def _run(service: str, main: Callable[[CommandSettings], Awaitable[int]]) -> None:
@@ -49,39 +55,46 @@ def _run(service: str, main: Callable[[CommandSettings], Awaitable[int]]) -> Non
     sys.exit(code)
 
 
+def _serve(name: str, opening: Opening, port: Callable[[CommandSettings], int]) -> None:
+    async def main(settings: CommandSettings) -> int:
+        return await serve_opened(lambda tell: opening(settings, tell), settings, port(settings))
+
+    _run(f"command-service {name}", main)
+
+
 @app.command()
 def api() -> None:
     """Serve the command API."""
-    _run("command-service api", bootstrap.run_api)
+    _serve("api", bootstrap.open_api, lambda settings: settings.command_port)
 
 
 @app.command()
 def relay() -> None:
     """Publish what was committed to the broker."""
-    _run("command-service relay", bootstrap.run_relay)
+    _serve("relay", bootstrap.open_relay, lambda settings: settings.relay_port)
 
 
 @app.command()
 def worker() -> None:
     """Execute queued commands."""
-    _run("command-service worker", bootstrap.run_worker)
+    _serve("worker", bootstrap.open_worker, lambda settings: settings.worker_port)
 
 
 @app.command()
 def processes() -> None:
     """Run the process managers: payment deadlines and stock alerts."""
-    _run("command-service processes", bootstrap.run_processes)
+    _serve("processes", bootstrap.open_processes, lambda settings: settings.processes_port)
 
 
 @app.command()
 def migrate() -> None:
-    """Bring the database's schema to its newest version."""
+    """Bring the database's schema to its newest version; waits for Postgres."""
 
     async def main(settings: CommandSettings) -> int:
         # To index a long log takes as long as it takes.
         engine = make_engine(settings, statement_seconds=None)
         try:
-            await until_reachable(lambda: run_migrations(engine))
+            await persist(is_fault, lambda: run_migrations(engine))
         finally:
             await engine.dispose()
         return 0

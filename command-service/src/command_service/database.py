@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import asyncpg
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -14,10 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from tenacity import AsyncRetrying, RetryError, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from chassis import problems
+from chassis.persisting import persist
 from chassis.problems import Problem
 from command_service.envelope import RETRY_AFTER
 from command_service.event_store.schema import shop
 from command_service.event_store.store import is_fault
+from command_service.migrations import REVISION
 from command_service.settings import CommandSettings
 from contracts.topology import DEFAULT_PARTITIONS
 
@@ -47,7 +49,7 @@ class ServerUnreachable(Exception):
 
 
 class NotMigrated(Exception):
-    """The database is there, its tables are not."""
+    """The database is there; its schema is not, or is older than this code."""
 
 
 class SettingRefused(Exception):
@@ -83,8 +85,22 @@ def make_engine(
     return create_async_engine("postgresql+asyncpg://", async_creator=connect, **pool)
 
 
+async def until_open(engine: AsyncEngine, settings: CommandSettings, tell: Callable[[str], None]) -> Shop:
+    """The shop, at a process's start: Postgres and the schema are waited for, and `tell` hears of it.
+
+    Raises:
+        SettingRefused: as `open_shop` does.
+    """
+
+    def passes(error: BaseException) -> bool:
+        tell("waiting for the schema" if isinstance(error, NotMigrated) else "waiting for Postgres")
+        return isinstance(error, NotMigrated) or is_fault(error)
+
+    return await persist(passes, lambda: open_shop(engine, settings))
+
+
 async def until_reachable(work: Callable[[], Awaitable[T]]) -> T:
-    """Does `work` at a process's start, waiting for Postgres to come up.
+    """Does `work` for an operator, who does not want to wait for ever for Postgres to come up.
 
     Raises:
         ServerUnreachable: it did not within 30 seconds.
@@ -110,17 +126,15 @@ async def open_shop(engine: AsyncEngine, settings: CommandSettings) -> Shop:
 
     Raises:
         SettingRefused: a setting is given and differs from what was kept.
-        NotMigrated: the schema is not there.
+        NotMigrated: the schema is not there, or older than this code.
     """
+    await _check_revision(engine)
     wanted = {"partitions": settings.partitions, "currency": settings.currency}
     defaults = {"partitions": DEFAULT_PARTITIONS, "currency": "EUR"}
     rows = [{"name": name, "value": str(wanted[name] or defaults[name])} for name in wanted]
-    try:
-        async with engine.begin() as connection:
-            await connection.execute(insert(shop).on_conflict_do_nothing(), rows)
-            kept = {row.name: row.value for row in await connection.execute(select(shop.c.name, shop.c.value))}
-    except ProgrammingError as error:
-        raise NotMigrated("The database lacks Stockroom's tables: run `command-service migrate` first.") from error
+    async with engine.begin() as connection:
+        await connection.execute(insert(shop).on_conflict_do_nothing(), rows)
+        kept = {row.name: row.value for row in await connection.execute(select(shop.c.name, shop.c.value))}
     for name, value in wanted.items():
         if value is not None and str(value) != kept[name]:
             raise SettingRefused(
@@ -128,3 +142,17 @@ async def open_shop(engine: AsyncEngine, settings: CommandSettings) -> Shop:
                 f"out, or see the README on changing it."
             )
     return Shop(int(kept["partitions"]), kept["currency"])
+
+
+async def _check_revision(engine: AsyncEngine) -> None:
+    """A newer schema is welcome: a migration first expands what is there, so that older code goes on beside newer."""
+    try:
+        async with engine.connect() as connection:
+            revision = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar()
+    except ProgrammingError as error:
+        raise NotMigrated("The database lacks Stockroom's tables: run `command-service migrate` first.") from error
+    if revision is None or revision < REVISION:
+        raise NotMigrated(
+            f"The database's schema is at revision {revision}, and this version needs {REVISION}: "
+            "run this version's `command-service migrate` first."
+        )

@@ -15,14 +15,13 @@ log = get_logger(__name__)
 class Tasks:
     """Runs coroutine functions beside the body of ``async with``, and cancels them at its end.
 
-    One that fails takes the process down, by SIGTERM to itself, and `failed` says so: whoever supervises the process
-    must get to know.
+    One that fails takes the process down, by SIGTERM to itself, and its error is raised at the end: whoever supervises
+    the process must get to know.
     """
 
     def __init__(self, *functions: Callable[[], Awaitable[None]]) -> None:
         self._functions = functions
         self._tasks: list[asyncio.Future[None]] = []
-        self.failed = False
 
     async def __aenter__(self) -> None:
         for function in self._functions:
@@ -34,10 +33,12 @@ class Tasks:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         await end(*self._tasks)
+        for task in self._tasks:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
 
     def _stop_if_failed(self, task: "asyncio.Future[None]") -> None:
         if task.cancelled():
             return
-        self.failed = True
         log.critical("background_work_failed", exc_info=task.exception())
         os.kill(os.getpid(), signal.SIGTERM)

@@ -15,7 +15,7 @@ from .support import Shop
 @pytest.fixture
 async def shop(settings: CommandSettings, sql: asyncpg.Connection) -> AsyncIterator[Shop]:
     async with write_side(settings) as side:
-        app, _ = make_api(side, settings)
+        app = make_api(side, settings)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with (
             app.router.lifespan_context(app),

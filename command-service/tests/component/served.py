@@ -24,7 +24,7 @@ def served(settings: CommandSettings) -> Iterator[str]:
         await migrate(engine)
         await engine.dispose()
         async with write_side(settings) as side:
-            app, _ = make_api(side, settings)
+            app = make_api(side, settings)
             server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="on"))
             server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
             servers.append(server)

@@ -57,7 +57,7 @@ async def test_without_postgres_commands_and_the_log_are_503_and_it_is_live_and_
     await migrate(engine)
     await engine.dispose()
     async with write_side(settings) as side:
-        app, _ = make_api(side, settings)
+        app = make_api(side, settings)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         headers = {"Idempotency-Key": "key-1"}
         body = {"name": "x", "price": "1"}

@@ -5,13 +5,14 @@ from contextlib import AsyncExitStack
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 
 from command_service.database import NotMigrated, SettingRefused, make_engine, open_shop
 from command_service.event_store.feed import Feed
 from command_service.executor.executor import MAX_LOCKS
 from command_service.executor.jobs import Execution
 from command_service.inventory.domain.add_to_inventory import AddToInventory
-from command_service.migrations import migrate
+from command_service.migrations import REVISION, migrate
 from command_service.read_models.store import Generations
 from command_service.settings import CommandSettings
 from contracts.topology import partition_of
@@ -113,6 +114,19 @@ async def test_an_unmigrated_database_is_an_error_and_no_empty_shop(settings: Co
     engine = make_engine(settings)
     with pytest.raises(NotMigrated, match="command-service migrate"):
         await open_shop(engine, settings)
+    await engine.dispose()
+
+
+async def test_an_older_schema_is_refused_and_a_newer_one_is_not(settings: CommandSettings) -> None:
+    engine = make_engine(settings)
+    await migrate(engine, "0002")
+    with pytest.raises(NotMigrated, match=f"at revision 0002, and this version needs {REVISION}"):
+        await open_shop(engine, settings)
+    await migrate(engine)
+    async with engine.begin() as connection:
+        assert (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar() == REVISION
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert (await open_shop(engine, settings)).partitions == 8
     await engine.dispose()
 
 

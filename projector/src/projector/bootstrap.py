@@ -5,12 +5,12 @@ from functools import partial
 
 from chassis.health import Health
 from chassis.logging import get_logger
+from chassis.persisting import persist
 from contracts.keys import READ_MODEL
 from projector import pipeline, redis_client
 from projector.connections import Connections, connect
 from projector.feed import FeedUnavailable
 from projector.generations import Generations
-from projector.persisting import persist
 from projector.pipeline import Pipeline
 from projector.pointer import Pointer
 from projector.progress import AnotherVersion

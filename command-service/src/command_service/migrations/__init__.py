@@ -8,6 +8,9 @@ from alembic.config import Config
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+REVISION: Final = "0003"
+"""The newest step: this code works on it and on any later one, whose migrations expand before they contract."""
+
 _ONE_AT_A_TIME: Final = 0x53746F636B  # "Stock"
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from chassis import logging, service
 from chassis.consumer import BROKER_LOST
+from chassis.persisting import persist
 from chassis.settings import load
 from contracts.keys import Generation
 from projector import redis_client
@@ -20,7 +21,6 @@ from projector.connections import Connections, connect
 from projector.dropping import drop
 from projector.feed import FeedUnavailable, Refused
 from projector.listing import COLUMNS, listed
-from projector.persisting import persist
 from projector.queues import Queues
 from projector.rebuilding.rebuild import Rebuild
 from projector.rebuilding.showing import Display

@@ -8,6 +8,7 @@ from typing import Final
 
 from chassis.consumer import BROKER_LOST
 from chassis.logging import get_logger
+from chassis.persisting import persist
 from chassis.tasks import end
 from contracts.keys import READ_MODEL, Generation
 from projector import pipeline, witness
@@ -16,7 +17,6 @@ from projector.dropping import drop
 from projector.feed import Refused, System
 from projector.lease import EXPIRES_MS, Lease
 from projector.level import NotLevel, becomes_level
-from projector.persisting import persist
 from projector.pipeline import Pipeline
 from projector.pointer import Pointer
 from projector.progress import AnotherVersion

@@ -102,7 +102,7 @@ class Service(FastAPI):
             return
         started = time.perf_counter()
         operation, reply = await self._answer(scope, receive, *found)
-        await send({"type": "http.response.start", "status": reply.status, "headers": _with_length(reply)})
+        await send({"type": "http.response.start", "status": reply.status, "headers": with_length(reply)})
         await send({"type": "http.response.body", "body": reply.body})
         key = (operation, reply.status)
         observer = self._seconds.get(key)
@@ -134,7 +134,8 @@ class Service(FastAPI):
             return name, problem_reply(_internal_document(), _named(correlation_id))
 
 
-def _with_length(reply: Reply) -> list[tuple[bytes, bytes]]:
+def with_length(reply: Reply) -> list[tuple[bytes, bytes]]:
+    """A reply's headers as they are sent."""
     if reply.status in (204, 304):
         return list(reply.headers)
     return [*reply.headers, (b"content-length", str(len(reply.body)).encode())]

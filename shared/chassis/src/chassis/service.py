@@ -4,8 +4,11 @@ import asyncio
 import gc
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from importlib import resources
+from socket import socket
+from types import FrameType
 from typing import Any, Final
 
 import orjson
@@ -24,6 +27,7 @@ from chassis.http import Operation
 from chassis.logging import get_logger
 from chassis.problems import ProblemType
 from chassis.settings import ServiceSettings
+from chassis.stages import Stages
 from chassis.tasks import end
 
 log = get_logger(__name__)
@@ -146,32 +150,81 @@ def _add_health(app: Service, health: Health) -> None:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A process that can work: its application, and work that goes on beside it."""
+
+    app: Service
+    background: Callable[[], Awaitable[Any]] | None = None
+
+
+Opening = Callable[[Callable[[str], None]], AbstractAsyncContextManager[Running]]
+"""Makes the process able to work, telling meanwhile what it waits for; closes what it has opened at the end."""
+
+
 async def serve(
     app: Service,
     settings: ServiceSettings,
     port: int,
     background: Callable[[], Awaitable[Any]] | None = None,
 ) -> int:
-    """Serves `app` and runs `background` beside it until SIGTERM or SIGINT; returns the process's exit code.
+    """Serves `app` and runs `background` beside it, as `serve_opened` does, where nothing needs to be waited for."""
+    return await serve_opened(lambda _: nullcontext(Running(app, background)), settings, port)
+
+
+async def serve_opened(opening: Opening, settings: ServiceSettings, port: int) -> int:
+    """Serves a process until SIGTERM or SIGINT; returns its exit code.
+
+    Before it is opened it is live, not ready, and answers 503. Told to stop by SIGTERM it is not ready any more, goes
+    on for `drain_seconds`, ends the requests under way (at most 8 s), then its work, then closes what was opened.
 
     Background work that ends by itself, or fails, ends the process with 1: whoever supervises it must get to know.
+    What `opening` raises is raised.
     """
     # The server passes a signal on when it has stopped; without this it would end the process there and then, before
     # the work beside it could stop in order, and with a failure's exit code.
     for told in (signal.SIGTERM, signal.SIGINT):
         signal.signal(told, lambda *_: None)
     log.warning("no_authentication", note="every caller may do everything", host=settings.host, port=port)
-    served: ASGIApp = app
-    if settings.cors_origin_list:
-        served = CORSMiddleware(
-            app,
-            allow_origins=settings.cors_origin_list,
-            allow_methods=["*"],
-            allow_headers=["*"],
-            expose_headers=EXPOSED_HEADERS,
-        )
-    config = uvicorn.Config(
-        served,
+    stages = Stages()
+    server = _Server(_server_config(stages, settings, port), stages.drain, settings.drain_seconds)
+    work = asyncio.ensure_future(_work(opening, stages, settings))
+    work.add_done_callback(lambda _: setattr(server, "should_exit", True))
+    await server.serve()
+    failed = work.done() and not work.cancelled()
+    await end(work)
+    if failed and (error := work.exception()) is not None:
+        if stages.starting is not None:
+            raise error
+        log.critical("background_work_failed", exc_info=error)
+    return 1 if failed or not server.started else 0
+
+
+async def _work(opening: Opening, stages: Stages, settings: ServiceSettings) -> None:
+    async with opening(stages.waits_for) as running, running.app.router.lifespan_context(running.app):
+        # What was made so far lives as long as the process. Walking it in every full collection stops the service for
+        # tens of milliseconds: the 99th percentile under load is 11 ms with this line and 54 ms without.
+        gc.collect()
+        gc.freeze()
+        stages.open(_with_cors(running.app, settings))
+        await (running.background() if running.background is not None else asyncio.Event().wait())
+
+
+def _with_cors(app: Service, settings: ServiceSettings) -> ASGIApp:
+    if not settings.cors_origin_list:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=settings.cors_origin_list,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=EXPOSED_HEADERS,
+    )
+
+
+def _server_config(app: ASGIApp, settings: ServiceSettings, port: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
         host=settings.host,
         port=port,
         http=CorkedHttp,
@@ -179,26 +232,37 @@ async def serve(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        lifespan="on",
+        lifespan="off",
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         timeout_keep_alive=60,
     )
-    server = uvicorn.Server(config)
-    # What was made so far lives as long as the process. Walking it in every full collection stops the service for tens
-    # of milliseconds: the 99th percentile under load is 11 ms with this line and 54 ms without.
-    gc.collect()
-    gc.freeze()
-    if background is None:
-        await server.serve()
-        return 0 if server.started else 1
-    work = asyncio.ensure_future(background())
-    work.add_done_callback(lambda _: setattr(server, "should_exit", True))
-    await server.serve()
-    failed = work.done() and not work.cancelled()
-    if failed and work.exception() is not None:
-        log.critical("background_work_failed", exc_info=work.exception())
-    await end(work)
-    return 1 if failed or not server.started else 0
+
+
+class _Server(uvicorn.Server):
+    """Stops on SIGINT at once, on the first SIGTERM after a time in which it is not ready but goes on, on a second at
+    once."""
+
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], None], drain_seconds: float) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self._drain_seconds = drain_seconds
+        self._draining = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if sig == signal.SIGTERM and self._drain_seconds > 0 and self.started and not self._draining:
+            self._draining = True
+            self._loop.call_soon_threadsafe(self._start_draining)
+        else:
+            super().handle_exit(sig, frame)
+
+    async def serve(self, sockets: list[socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+    def _start_draining(self) -> None:
+        log.info("draining", seconds=self._drain_seconds)
+        self._drain()
+        self._loop.call_later(self._drain_seconds, setattr, self, "should_exit", True)
 
 
 def run(main: Callable[[], Awaitable[int]]) -> int:

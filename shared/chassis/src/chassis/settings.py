@@ -16,6 +16,9 @@ class ServiceSettings(BaseSettings):
     rabbitmq_url: str = Field("amqp://guest:guest@127.0.0.1:5672/", description="Broker of events and commands.")
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="Read model.")
     host: str = Field("127.0.0.1", description="Address that every process listens on.")
+    drain_seconds: float = Field(
+        0.0, ge=0, le=300, description="Seconds for which a process that was told to stop (SIGTERM) goes on, not ready."
+    )
     log_level: str = Field("info", description="debug, info, warning or error.")
     cors_origins: str = Field("", description="Origins, separated by commas, whose pages may call the APIs; * for all.")
 
