@@ -127,6 +127,9 @@ async def test_an_older_schema_is_refused_and_a_newer_one_is_not(settings: Comma
         assert (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar() == REVISION
         await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     assert (await open_shop(engine, settings)).partitions == 8
+    await migrate(engine)
+    async with engine.begin() as connection:
+        assert (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar() == "9999"
     await engine.dispose()
 
 

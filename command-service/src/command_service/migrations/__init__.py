@@ -1,4 +1,4 @@
-"""The database's schema, step by step. `migrate` brings any older one to the newest, and does nothing to the newest."""
+"""The database's schema, step by step. `migrate` brings any older one to the newest, and leaves a newer one alone."""
 
 from pathlib import Path
 from typing import Final
@@ -23,7 +23,11 @@ def _upgrade(connection: Connection, revision: str) -> None:
     # Here: every process asks this module for REVISION, and none but `migrate` needs a tenth more time to start.
     from alembic import command
     from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
 
+    current = MigrationContext.configure(connection).get_current_revision()
+    if current is not None and current > REVISION:
+        return  # A newer version was here, and has been taken back: its schema serves this one too.
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection
