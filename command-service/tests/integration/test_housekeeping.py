@@ -62,6 +62,27 @@ async def test_the_outbox_is_measured_by_depth_and_by_its_oldest_event(
     assert metrics.OLDEST_SECONDS._value.get() > 20 * 365 * 86_400
 
 
+async def test_queued_commands_that_have_not_ended_well_are_counted_with_the_age_of_the_oldest(
+    housekeeping: Housekeeping, sql: asyncpg.Connection
+) -> None:
+    def measured(status: str) -> tuple[float, float]:
+        gauges = metrics.UNFINISHED, metrics.UNFINISHED_SECONDS
+        count, seconds = (gauge.labels(status)._value.get() for gauge in gauges)
+        return count, seconds
+
+    await housekeeping.measure()
+    assert measured("accepted") == measured("failed") == (0, 0)
+    await sql.execute(
+        """INSERT INTO receipts (command_id, fingerprint, type, status, submitted_at)
+           SELECT status || n, '', 'ChangePrice', status, now() - n * interval '1 minute'
+             FROM (VALUES ('accepted', 3), ('failed', 5), ('succeeded', 7)) AS s(status, most)
+            CROSS JOIN LATERAL generate_series(1, most) AS n"""
+    )
+    await housekeeping.measure()
+    assert measured("accepted") == (3, pytest.approx(180, abs=30))
+    assert measured("failed") == (5, pytest.approx(300, abs=30))
+
+
 async def test_a_lost_connection_does_not_end_it(
     housekeeping: Housekeeping, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

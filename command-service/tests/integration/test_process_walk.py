@@ -16,7 +16,7 @@ from command_service.inventory.domain.add_to_inventory import AddToInventory
 from command_service.inventory.domain.confirm_items_shipped import ConfirmItemsShipped
 from command_service.mediator import Mediator
 from command_service.orders.domain.expire_order import ExpireOrder
-from command_service.processes import following, timers, walk
+from command_service.processes import following, metrics, timers, walk
 from command_service.processes.following import Following
 from command_service.processes.known_events import EventNotInTheLog
 from command_service.processes.rows import Row, Rows
@@ -167,6 +167,27 @@ async def alerting(setting: Setting) -> AsyncIterator[tuple[Following[Any], Walk
     follower = Following(manager, rows, feed, Sender(manager.name, Mediator([], executor.execute)))
     yield follower, Walk(manager, rows, feed, follower), rows
     await engine.dispose()
+
+
+async def test_how_long_a_manager_is_behind_is_measured_until_it_has_handled_what_was_missing(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured() -> tuple[float, float]:
+        gauges = metrics.LAG_EVENTS, metrics.BEHIND_SECONDS
+        positions, seconds = (gauge.labels(ALERTS)._value.get() for gauge in gauges)
+        return positions, seconds
+
+    async with alerting(setting) as (_, walker, _rows):
+        await walker.once()
+        assert measured() == (0, 0)
+        await stocked(await setting.launch(cases()), 10)
+        with monkeypatch.context() as patched:
+            patched.setattr(walk, "_has_stopped", lambda *_: False)
+            await walker.once()
+            await walker.once()
+            assert min(measured()) > 0
+        await walker.once()
+        assert measured() == (0, 0)
 
 
 class Unparsable:

@@ -72,12 +72,14 @@ class Generations:
         registry = await self._pointer.follow()
         self._live = registry.live
         metrics.LIVE.set(registry.live)
+        metrics.BUILDING.set(registry.building or 0)
         wanted = await self._wanted(registry)
         for number in self._running.keys() - wanted:
             running = self._running.pop(number)
             self._failures.pop(number, None)
             log.info("generation_ends", generation=number)
             await end(running.task)
+            metrics.ended(number)
         for number in sorted(wanted):
             self._keep(number)
 

@@ -33,6 +33,12 @@ LAG_EVENTS: Final = Gauge(
     "Known to the instance that leads the walk.",
     ["generation", "partition"],
 )
+BEHIND_SECONDS: Final = Gauge(
+    "stockroom_projector_behind_seconds",
+    "Seconds for which the walk has waited, at one place, for events that the log has and the generation lacks; "
+    "0 when it lacks none. Known to the instance that leads the walk.",
+    ["generation"],
+)
 CONSUMED: Final = Gauge(
     "stockroom_projector_partitions_consumed", "Partitions whose queues this instance consumes.", ["generation"]
 )
@@ -40,12 +46,22 @@ IN_HAND: Final = Gauge(
     "stockroom_projector_messages_in_hand", "Messages delivered and not applied yet.", ["generation", "partition"]
 )
 WALKS: Final = Counter("stockroom_projector_walks", "Comparisons of the read model with the log.", ["outcome"])
+for _outcome in ("compared", "following", "repaired", "failed"):  # a rate needs a 0 to begin with
+    WALKS.labels(_outcome)
 LEADING: Final = Gauge("stockroom_projector_walk_leading", "1 while this instance leads the walk.", ["generation"])
 WHOLE: Final = Gauge("stockroom_projector_generation_whole", "1 while the generation is whole.", ["generation"])
 LIVE: Final = Gauge("stockroom_projector_generation_live", "Number of the generation that is to be read.")
+BUILDING: Final = Gauge(
+    "stockroom_projector_generation_building", "Number of the generation that is being built; 0 when there is none."
+)
 LOG_DIFFERS: Final = Gauge(
     "stockroom_projector_log_differs",
     "1 while the log is not the one that the generation was made from: Postgres was restored from a backup.",
+    ["generation"],
+)
+OTHER_CODE: Final = Gauge(
+    "stockroom_projector_generation_of_other_code",
+    "1 while the generation is one that code of another version has made.",
     ["generation"],
 )
 REPAIR_POSITION: Final = Gauge("stockroom_projector_repair_position", "Position that the repair has come to.")
@@ -54,5 +70,11 @@ REPAIR_TARGET: Final = Gauge("stockroom_projector_repair_target", "Position at w
 
 def forget(generation: int) -> None:
     """What was said of a generation that is not worked on any more is not said again and again."""
-    for gauge in (PARKED, LAG_EVENTS, LEADING, WHOLE, CONSUMED, IN_HAND):
+    for gauge in (PARKED, LAG_EVENTS, BEHIND_SECONDS, LEADING, WHOLE, CONSUMED, IN_HAND):
+        gauge.remove_by_labels({"generation": str(generation)})
+
+
+def ended(generation: int) -> None:
+    """Nor is it said of a generation that was dropped why it could not be worked on."""
+    for gauge in (LOG_DIFFERS, OTHER_CODE):
         gauge.remove_by_labels({"generation": str(generation)})

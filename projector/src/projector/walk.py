@@ -80,6 +80,7 @@ class Walk:
         self._interval = interval
         self._memory = _Memory()
         self._pending: _Pending | None = None
+        self._waits_since: float | None = None
         self._wake = asyncio.Event()
         self._urgent = False
 
@@ -123,7 +124,9 @@ class Walk:
         """
         leading = await self._lease.take()
         standing = await self._progress.standing()
-        if standing.schema not in ("", str(READ_MODEL)):
+        of_other_code = standing.schema not in ("", str(READ_MODEL))
+        metrics.OTHER_CODE.labels(str(self._progress.generation.number)).set(of_other_code)
+        if of_other_code:
             raise AnotherVersion(
                 f"read model generation {self._progress.generation.number} was made by version {standing.schema}, "
                 f"this projector writes version {READ_MODEL}: run `projector rebuild`"
@@ -209,6 +212,7 @@ class Walk:
     async def _move(self, before: int, after: int, last: Head | None, standing: Standing, guard: Guard) -> None:
         known = await witness.of(self._feed, last.stream_id, last.version) if last else ""
         await self._progress.move_checkpoint(before, after, known, standing.server, guard)
+        self._waits_since = None
 
     async def _missing(self, heads: list[Head]) -> list[Head]:
         """Those heads that are not applied, and that no parked record remembers."""
@@ -245,8 +249,13 @@ class Walk:
             metrics.PARKED.labels(number, str(partition)).set(count)
         if not self._lease.held:
             metrics.LAG_EVENTS.remove_by_labels({"generation": number})
+            metrics.BEHIND_SECONDS.remove_by_labels({"generation": number})
+            self._waits_since = None
 
     def _observe_lag(self, missing: list[Head], standing: Standing, settled: int) -> None:
+        now = asyncio.get_running_loop().time()
+        self._waits_since = (self._waits_since or now) if missing else None
+        metrics.BEHIND_SECONDS.labels(str(self._progress.generation.number)).set(now - (self._waits_since or now))
         lagging = {head.partition for head in missing}
         for partition, applied in enumerate(standing.applied):
             behind = max(1, settled - applied) if partition in lagging else 0

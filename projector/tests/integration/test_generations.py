@@ -13,7 +13,7 @@ from projector_testing.trading import shop, trade
 
 from contracts.keys import LIVE, READ_MODEL, Generation
 from contracts.topology import EventQueue, read_model_subscriber
-from projector import dropping, pipeline
+from projector import dropping, metrics, pipeline
 from projector import feed as feeds
 from projector.bootstrap import Projector
 from projector.feed import Feed, Refused
@@ -168,6 +168,7 @@ async def test_what_code_of_another_version_made_is_left_alone_until_a_rebuild(
             return "AnotherVersion" in (await checks(projector))["generation"]
 
         await eventually(refused, "the check says so")
+        assert metrics.OTHER_CODE.labels("1")._value.get() == 1
         assert {key for key in await around.redis.keys("g1:*") if not key.endswith(b"walk")} == set(before)
         assert max(await Queues(around.rabbitmq_url, 1, PARTITIONS).consumers()) == 0
         ended = await processes.run(around, "rebuild")

@@ -28,6 +28,13 @@ SELECT COALESCE(extract(epoch FROM now() - min(
  CROSS JOIN LATERAL (
        SELECT message FROM outbox WHERE partition = p.partition ORDER BY seq LIMIT 1) first
 """)
+_UNFINISHED: Final = text("""
+SELECT 'accepted', count(*), COALESCE(extract(epoch FROM now() - min(submitted_at)), 0)
+  FROM receipts WHERE status = 'accepted'
+UNION ALL
+SELECT 'failed', count(*), COALESCE(extract(epoch FROM now() - min(submitted_at)), 0)
+  FROM receipts WHERE status = 'failed'
+""")
 _FORGET: Final = text("""
 DELETE FROM receipts WHERE command_id IN (
     SELECT command_id FROM receipts
@@ -63,8 +70,12 @@ class Housekeeping:
         async with self._engine.connect() as connection:
             depth = (await connection.execute(_DEPTH)).scalar_one()
             oldest = (await connection.execute(_OLDEST, {"lanes": lanes(self._partitions)})).scalar_one()
+            unfinished = (await connection.execute(_UNFINISHED)).all()
         metrics.DEPTH.set(depth)
         metrics.OLDEST_SECONDS.set(float(oldest))
+        for status, count, seconds in unfinished:
+            metrics.UNFINISHED.labels(status).set(count)
+            metrics.UNFINISHED_SECONDS.labels(status).set(float(seconds))
 
     async def forget(self) -> int:
         """Deletes receipts older than the setting, 10,000 at a time, but never a failed command's; returns how many."""

@@ -12,3 +12,13 @@ MESSAGE_EVENTS: Final = Histogram(
 LANES: Final = Gauge("stockroom_relay_lanes", "Lanes of the outbox that this relay holds: two for each partition.")
 DEPTH: Final = Gauge("stockroom_outbox_depth", "Events and commands in the outbox.")
 OLDEST_SECONDS: Final = Gauge("stockroom_outbox_oldest_seconds", "Age of the oldest row in the outbox; 0 when empty.")
+UNFINISHED: Final = Gauge(
+    "stockroom_commands_unfinished",
+    "Queued commands that have not ended well: accepted ones wait for a worker, failed ones for a redrive.",
+    ["status"],
+)
+UNFINISHED_SECONDS: Final = Gauge(
+    "stockroom_commands_unfinished_seconds",
+    "Age of the oldest queued command that has not ended well; 0 when there is none.",
+    ["status"],
+)

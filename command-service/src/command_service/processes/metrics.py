@@ -20,6 +20,11 @@ LAG_EVENTS: Final = Gauge(
     "Positions of the log between what is settled and what the walk has found handled; 0 when nothing is missing.",
     ["manager"],
 )
+BEHIND_SECONDS: Final = Gauge(
+    "stockroom_process_behind_seconds",
+    "Seconds for which the walk has waited, at one place, for events that were not handled; 0 when none is missing.",
+    ["manager"],
+)
 FOUND_MISSING: Final = Counter(
     "stockroom_process_streams_found_missing", "Streams whose lost events the walk brought from the log.", ["manager"]
 )
@@ -38,3 +43,10 @@ DEAD_LETTERED: Final = Counter(
 CONSUMED: Final = Gauge(
     "stockroom_process_partitions_consumed", "Partitions whose queues this instance consumes.", ["manager"]
 )
+
+
+def announce(manager: str) -> None:
+    """What was not counted yet shows as 0: a rate needs one to begin with."""
+    for counter in (EVENTS, TIMERS_FIRED, TIMERS_FAILED, FOUND_MISSING, GAPS, DEAD_LETTERED):
+        counter.labels(manager)
+    PARKED.labels(manager)

@@ -107,6 +107,7 @@ def make_process(
     partitions: int,
     walk_seconds: float,
 ) -> Process:
+    metrics.announce(manager.name)
     rows = Rows(engine, manager)
     sender = Sender(manager.name, mediator)
     timers = None if manager.on_due is None else Timers(manager.name, manager.on_due, rows, feed, sender)

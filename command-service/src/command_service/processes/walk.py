@@ -58,6 +58,7 @@ class Walk:
         self._walk_seconds = walk_seconds
         self._walked: int | None = None
         self._pending: _Pending | None = None
+        self._waits_since: float | None = None
         self._bring_until = 0
 
     async def run(self) -> None:
@@ -85,12 +86,18 @@ class Walk:
                 await self._bring(step, behind)
             elif behind:
                 self._pending = _Pending(step, behind)
-                metrics.LAG_EVENTS.labels(self._manager.name).set(max(1, step.settled - self._walked))
+                self._observe(max(1, step.settled - self._walked), waits=True)
                 return
             await self._move(step.until)
-            metrics.LAG_EVENTS.labels(self._manager.name).set(step.settled - step.until)
+            self._observe(step.settled - step.until, waits=False)
             if pending is None and step.until >= step.settled:
                 return
+
+    def _observe(self, lag: int, *, waits: bool) -> None:
+        now = asyncio.get_running_loop().time()
+        self._waits_since = (self._waits_since or now) if waits else None
+        metrics.LAG_EVENTS.labels(self._manager.name).set(lag)
+        metrics.BEHIND_SECONDS.labels(self._manager.name).set(now - (self._waits_since or now))
 
     def _begin_anew(self) -> None:
         """Forgets what it has seen: the database may come back restored from a backup."""

@@ -12,13 +12,14 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from fastapi import FastAPI, Request, Response
-from prometheus_client import Histogram
+from prometheus_client import REGISTRY
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from chassis import problems
 from chassis.body import invalid
 from chassis.http import Call, Operation, Reply, problem_reply
+from chassis.http_metrics import RequestSeconds
 from chassis.ids import new_id
 from chassis.logging import bind, get_logger
 from chassis.problems import Problem, ProblemType, parameter_error
@@ -26,12 +27,7 @@ from chassis.problems import Problem, ProblemType, parameter_error
 log = get_logger(__name__)
 
 _CORRELATION: Final = re.compile(rb"[\x21-\x7e]{1,128}\Z")
-_SECONDS: Final = Histogram(
-    "stockroom_http_request_seconds",
-    "Time from a request's arrival to its answer.",
-    ["operation", "status"],
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30),
-)
+_SECONDS: Final = RequestSeconds(REGISTRY)
 
 
 class _Node:
@@ -87,7 +83,6 @@ class Service(FastAPI):
         self.operations = tuple(operations)
         self.problem_types = {kind.slug: kind for kind in (*problems.COMMON, *problem_types)}
         self._table = OperationTable(operations)
-        self._seconds: dict[tuple[str, int], Any] = {}
         self.add_exception_handler(HTTPException, _http_exception)  # type: ignore[arg-type]
         self.add_exception_handler(Exception, _unexpected)
 
@@ -104,11 +99,7 @@ class Service(FastAPI):
         operation, reply = await self._answer(scope, receive, *found)
         await send({"type": "http.response.start", "status": reply.status, "headers": with_length(reply)})
         await send({"type": "http.response.body", "body": reply.body})
-        key = (operation, reply.status)
-        observer = self._seconds.get(key)
-        if observer is None:
-            observer = self._seconds[key] = _SECONDS.labels(operation, str(reply.status))
-        observer.observe(time.perf_counter() - started)
+        _SECONDS.observe(operation, reply.status, time.perf_counter() - started)
 
     async def _answer(
         self, scope: Scope, receive: Receive, operations: dict[str, Operation], values: list[str]

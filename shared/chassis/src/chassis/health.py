@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
+
+from prometheus_client import Gauge
 
 Check = Callable[[], Awaitable[None]]
 
 DEADLINE = 2.0
 """Seconds that a check may take before it counts as failed."""
+
+PASSES: Final = Gauge("stockroom_health_check", "1 while a check of /health/ready passes, 0 while it fails.", ["check"])
 
 
 class Health:
@@ -23,6 +27,8 @@ class Health:
         """Whether every check passes, and what each said. Names no host and no address."""
         names = list(self._checks)
         results = await asyncio.gather(*(self._run(self._checks[name]) for name in names))
+        for name, result in zip(names, results, strict=True):
+            PASSES.labels(name).set(result == "ok")
         return all(r == "ok" for r in results), dict(zip(names, results, strict=True))
 
     async def _run(self, check: Check) -> str:
