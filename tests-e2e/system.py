@@ -101,8 +101,36 @@ class Process:
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.split("{")[0].split(" ")[0] == name)
 
 
-class System:
-    """All processes against three servers; `command` and `query` are clients of its two APIs."""
+class Shop:
+    """A running system, wherever it runs: `command` and `query` are clients of its two APIs, and all that is known."""
+
+    def __init__(self, command_url: str, query_url: str) -> None:
+        self.command = httpx.Client(base_url=command_url, timeout=40)
+        self.query = httpx.Client(base_url=query_url, timeout=40)
+        one_address = self.command.base_url == self.query.base_url
+        self.documentation = (
+            (self.command, "/commands-api" if one_address else ""),
+            (self.query, "/query-api" if one_address else ""),
+        )
+        """Below which path of which client each API is documented: a proxy in front of both has them apart."""
+
+    def close(self) -> None:
+        self.command.close()
+        self.query.close()
+
+    def add_product(self, **fields: Any) -> httpx.Response:
+        response = self.command.post("/products", json={"name": "A product", "price": "1.00", **fields})
+        assert response.status_code == 201, response.text
+        return response
+
+    def read(self, path: str, token: str | None = None, wait: int = 30, **parameters: Any) -> httpx.Response:
+        """A query that has seen the write behind `token`."""
+        headers = {"Consistency-Token": token, "Prefer": f"wait={wait}"} if token else {}
+        return self.query.get(path, params=parameters, headers=headers)
+
+
+class System(Shop):
+    """All processes against three servers, under our control."""
 
     def __init__(self, servers: Mapping[str, str], folder: Path) -> None:
         self.folder = folder
@@ -121,8 +149,7 @@ class System:
         self.worker = self._process("worker", [program("command-service"), "worker"], self._ports["worker"])
         self.managers = self._process("processes", [program("command-service"), "processes"], self._ports["processes"])
         self.processes = [self.api, self.relay, self.worker, self.managers, self.projector, self.queries]
-        self.command = httpx.Client(base_url=self.api.url, timeout=40)
-        self.query = httpx.Client(base_url=self.queries.url, timeout=40)
+        super().__init__(self.api.url, self.queries.url)
 
     def _process(self, name: str, command: Sequence[str], port: int) -> Process:
         return Process(name, command, port, self.environment, self.folder / f"{name}.log")
@@ -148,18 +175,7 @@ class System:
             wait_for(f"{process.name} ready", process.is_ready)
 
     def stop(self) -> None:
-        self.command.close()
-        self.query.close()
+        self.close()
         for process in self.processes:
             if process.is_running():
                 process.kill()
-
-    def add_product(self, **fields: Any) -> httpx.Response:
-        response = self.command.post("/products", json={"name": "A product", "price": "1.00", **fields})
-        assert response.status_code == 201, response.text
-        return response
-
-    def read(self, path: str, token: str | None = None, wait: int = 30, **parameters: Any) -> httpx.Response:
-        """A query that has seen the write behind `token`."""
-        headers = {"Consistency-Token": token, "Prefer": f"wait={wait}"} if token else {}
-        return self.query.get(path, params=parameters, headers=headers)

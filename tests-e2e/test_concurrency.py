@@ -8,8 +8,11 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import pytest
 
 from system import System
+
+pytestmark = pytest.mark.own_system
 
 
 def together(clients: int, work: Callable[[int], Any]) -> list[Any]:

@@ -23,9 +23,12 @@ DAYS: Final = "2010-12-03"
 
 FEES: Final = {"POST", "DOT", "C2", "C3", "M", "D", "BANK CHARGES", "AMAZONFEE", "S", "CRUK"}
 
-pytestmark = pytest.mark.skipif(
-    not FILE.is_file(), reason=f"The data set {NAME} is not at hand; STOCKROOM_RETAIL_FILE names where it is."
-)
+pytestmark = [
+    pytest.mark.own_system,
+    pytest.mark.skipif(
+        not FILE.is_file(), reason=f"The data set {NAME} is not at hand; STOCKROOM_RETAIL_FILE names where it is."
+    ),
+]
 
 
 @pytest.fixture(scope="module")

@@ -174,10 +174,14 @@ def test_what_did_not_change_is_not_sent_again(shop: System) -> None:
 
 
 def test_both_documents_and_their_pages_are_there(shop: System) -> None:
-    for client in (shop.command, shop.query):
-        assert client.get("/openapi.json").json()["openapi"].startswith("3.1")
-        page = client.get("/docs")
+    for client, below in shop.documentation:
+        assert client.get(f"{below}/openapi.json").json()["openapi"].startswith("3.1")
+        page = client.get(f"{below}/docs")
         assert page.status_code == 200
         assert "://" not in page.text
+
+
+@pytest.mark.own_system
+def test_every_process_has_metrics(shop: System) -> None:
     for process in shop.processes:
         assert process.metric("process_resident_memory_bytes") > 0

@@ -18,6 +18,7 @@ def nowhere(_: Requirement) -> Programs | None:
 
 def bare(**offers: object) -> Machine:
     machine = {"find": nowhere, "can_install": lambda: False, "install": lambda _: "", "has_docker": lambda: False}
+    machine["servers"] = ""
     return Machine(**{**machine, **offers})  # type: ignore[arg-type]
 
 
@@ -55,6 +56,17 @@ def test_what_apt_could_not_install_runs_as_a_container_or_is_explained() -> Non
     with_docker = bare(can_install=lambda: True, install=lambda _: "  no route", has_docker=lambda: True)
     means = obtain(REQUIREMENTS, print, machine=with_docker)
     assert set(means.values()) == {Container(throwaway=False)}
+
+
+def test_containers_may_be_asked_for_where_the_programs_are_here() -> None:
+    def here(_: Requirement) -> Programs:
+        return {"program": Path("/somewhere")}
+
+    asked = bare(find=here, servers="containers", has_docker=lambda: True)
+    means = obtain(REQUIREMENTS, print, throwaway=True, machine=asked)
+    assert means == {each.title: Container(throwaway=True) for each in REQUIREMENTS}
+    with pytest.raises(MissingServers, match="no Docker engine answers"):
+        obtain(REQUIREMENTS, print, machine=bare(find=here, servers="containers"))
 
 
 def test_programs_are_found_on_the_path_or_in_the_highest_version_of_the_usual_places(tmp_path: Path) -> None:

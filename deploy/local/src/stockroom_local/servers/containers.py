@@ -6,14 +6,16 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 from stockroom_local.errors import ServerFailed
+from stockroom_local.servers.base import STOP_SECONDS
 from stockroom_local.servers.ports import Ports
 
 
 @dataclass(frozen=True)
 class ContainerSpec:
-    """An official image and what it needs."""
+    """An official image and what it needs. `script` is what a shell in it runs, instead of the image's own command."""
 
     name: str
     image: str
@@ -21,7 +23,18 @@ class ContainerSpec:
     volume: str
     environment: Mapping[str, str] = field(default_factory=dict)
     command: Sequence[str] = ()
+    script: str | None = None
     hostname: str | None = None
+
+    @property
+    def words(self) -> list[str]:
+        """The arguments behind the image's name."""
+        return list(self.command) if self.script is None else [self.script]
+
+    @property
+    def entrypoint(self) -> list[str]:
+        """What they are handed to; empty for the image's own."""
+        return [] if self.script is None else ["sh", "-euc"]
 
 
 def engine_answers() -> bool:
@@ -46,6 +59,7 @@ class ContainerEngine:
         self._name = f"stockroom-{hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:12]}-{spec.name}"
         self._ports = Ports(home / "ports.json")
         self._port: int | None = None
+        self._launched = False
 
     @property
     def port(self) -> int:
@@ -58,10 +72,11 @@ class ContainerEngine:
         return f"the Docker volume {self._name}"
 
     def launch(self) -> None:
-        if self.running():
+        if self._launched and self.running():
             return
-        _docker("rm", "--force", self._name, check=False)  # what a crashed run left behind
+        self.stop(STOP_SECONDS)  # what a run that was killed left behind, perhaps running, and holding its port
         self._port = self._ports.claim(self._spec.name)
+        self._launched = True
         if self._throwaway:
             self._create_for_test()
         else:
@@ -94,7 +109,9 @@ class ContainerEngine:
         words += ["--publish", f"127.0.0.1:{self.port}:{spec.port}"]
         words += [word for key, value in spec.environment.items() for word in ("--env", f"{key}={value}")]
         words += ["--hostname", spec.hostname] if spec.hostname else []
-        _docker(*words, spec.image, *spec.command, seconds=900)  # the first time the image is fetched
+        words += ["--entrypoint", spec.entrypoint[0]] if spec.entrypoint else []
+        # The first time the image is fetched.
+        _docker(*words, spec.image, *spec.entrypoint[1:], *spec.words, seconds=900)
 
     def _create_for_test(self) -> None:
         os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
@@ -102,10 +119,11 @@ class ContainerEngine:
 
         spec = self._spec
         container = DockerContainer(spec.image).with_name(self._name)
-        container.with_kwargs(hostname=spec.hostname, ports={f"{spec.port}/tcp": ("127.0.0.1", self.port)})
+        container.with_kwargs(hostname=spec.hostname, entrypoint=spec.entrypoint or None)
+        container.ports[f"{spec.port}/tcp"] = cast(Any, ("127.0.0.1", self.port))
         container.with_volume_mapping(self._name, spec.volume, "rw")
-        if spec.command:
-            container.with_command(list(spec.command))
+        if spec.words:
+            container.with_command(spec.words)
         for key, value in spec.environment.items():
             container.with_env(key, value)
         container.start()

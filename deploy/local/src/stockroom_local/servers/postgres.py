@@ -43,15 +43,14 @@ class Postgres(Server):
     """Answers on 127.0.0.1 for the role `stockroom`, which owns the database `stockroom` and may create others."""
 
     title = REQUIREMENT.title
+    superuser: ClassVar[str] = _SUPERUSER
 
     def __init__(self, home: Path, means: Means) -> None:
         match means:
             case Container(throwaway=throwaway):
                 super().__init__(ContainerEngine(home, _container(), throwaway=throwaway))
-                self.superuser = _ROLE  # the image knows one role only
             case _:
                 super().__init__(PostgresEngine(home, means.programs))
-                self.superuser = _SUPERUSER
 
     @property
     def url(self) -> str:
@@ -226,17 +225,24 @@ def _fingerprint(folder: Path) -> str:
 
 
 def _container() -> ContainerSpec:
-    settings = tuple(word for key, value in _SETTINGS.items() for word in ("-c", f"{key}={value}"))
+    """The image's own first start, and then what `_initialise` makes: a role that is no superuser, and no passwords."""
+    settings = " ".join(f"-c {key}={value}" for key, value in _SETTINGS.items())
     return ContainerSpec(
         name="postgres",
         image=REQUIREMENT.image,
         port=5432,
         volume="/var/lib/postgresql/data",
         environment={
-            "POSTGRES_USER": _ROLE,
-            "POSTGRES_DB": _ROLE,
-            "POSTGRES_HOST_AUTH_METHOD": "trust",
+            "POSTGRES_PASSWORD": "asked for by the image, and by nobody else",
             "POSTGRES_INITDB_ARGS": "--encoding=UTF8 --no-locale",
+            "LANG": "C.UTF-8",
         },
-        command=("postgres", *settings),
+        script=f"""
+            cat > /docker-entrypoint-initdb.d/stockroom.sql <<'END'
+            CREATE ROLE {_ROLE} LOGIN CREATEDB;
+            CREATE DATABASE {_ROLE} OWNER {_ROLE};
+            \\! printf 'local all all trust\\nhost all all all trust\\n' > "$PGDATA/pg_hba.conf"
+END
+            exec docker-entrypoint.sh postgres {settings}
+        """,
     )

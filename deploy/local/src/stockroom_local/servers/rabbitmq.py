@@ -196,5 +196,7 @@ def _container() -> ContainerSpec:
         port=5672,
         volume="/var/lib/rabbitmq",
         environment={"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": arguments},
+        # An image of Debian's packages: the server's own script here, not the wrapper that lets no signal through.
+        script='PATH="/usr/lib/rabbitmq/bin:$PATH" exec docker-entrypoint.sh rabbitmq-server',
         hostname="stockroom",  # the node's data belongs to its host name
     )
