@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,11 +11,15 @@ from typing import Any, Final, TypeVar
 
 import httpx
 
+from stockroom_local.servers.ports import choose
+
 T = TypeVar("T")
 
 READY_SECONDS: Final = 60
 QUIET_SECONDS: Final = 60
 PORTS: Final = ("command", "query", "projector", "relay", "worker", "processes")
+
+_given: set[int] = set()
 
 
 def wait_for(what: str, condition: Callable[[], T], seconds: float = READY_SECONDS) -> T:
@@ -32,9 +35,10 @@ def wait_for(what: str, condition: Callable[[], T], seconds: float = READY_SECON
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, that no outgoing connection takes, and that was not given before."""
+    port = choose(_given)
+    _given.add(port)
+    return port
 
 
 def program(name: str) -> str:

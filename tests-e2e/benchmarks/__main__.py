@@ -179,6 +179,7 @@ def finish(
             console.print(Text(f"{title}: {note}"))
     complete = len(results) == len(settings.rows or ROWS)
     folder = RESULTS if settings.is_whole and complete else home / "results"
+    console.print(Text(report.circumstances(document)))
     report.write(folder / "figures.json", document)
     draw = [str(peers), "-m", "benchmarks.plots", str(folder)]
     drawn = subprocess.run(draw, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])})

@@ -15,7 +15,8 @@ from benchmarks.settings import CONNECTIONS, Settings
 from benchmarks.shop import OurShop, migrate
 from stockroom_local import children
 from stockroom_local.servers import Trio
-from system import free_port, wait_for
+from stockroom_local.servers.ports import Ports
+from system import wait_for
 
 T = TypeVar("T")
 
@@ -37,17 +38,17 @@ class Bench:
         self.folder = folder
         self.tell = tell
         self._peers = str(peers)
+        self._ports = Ports(folder / "ports.json")
         self._names = itertools.count(1)
         self.doubts: set[str] = set()
         """What must be said about the figures of the row that is measured."""
 
-    def rounds(self, sides: Mapping[str, Callable[[], T]], rounds: int | None = None) -> dict[str, list[T]]:
+    def rounds(self, sides: Mapping[str, Callable[[], T]]) -> dict[str, list[T]]:
         """What each side came to in each round. They take turns, and every other round goes the other way round."""
         found: dict[str, list[T]] = {side: [] for side in sides}
-        count = self.settings.rounds if rounds is None else rounds
+        count = self.settings.rounds
         for number in range(count):
-            names = list(sides) if number % 2 == 0 else list(reversed(sides))
-            for side in names:
+            for side in list(sides)[:: 1 if number % 2 == 0 else -1]:
                 self.tell(f"{side}, round {number + 1} of {count}")
                 self._settle()
                 found[side].append(sides[side]())
@@ -70,7 +71,7 @@ class Bench:
     def shop(self) -> Iterator[OurShop]:
         """A new shop of ours, which is gone afterwards. One at a time: they share the Redis."""
         name = f"ours_{next(self._names)}"
-        shop = OurShop(self.trio, self.folder / name, name, self.settings.apis)
+        shop = OurShop(self.trio, self.folder / name, name, self._ports, self.settings.apis)
         try:
             yield shop
         finally:
@@ -127,7 +128,7 @@ class Bench:
 
     @contextmanager
     def _uvicorn(self, module: str, settings: Mapping[str, str]) -> Iterator[str]:
-        port = free_port()
+        port = self._ports.claim(f"peer {next(self._names)}")
         options = ["--port", str(port), "--loop", "uvloop", "--http", "httptools", "--no-access-log"]
         command = [self._peers, "-m", "uvicorn", f"benchmarks.peers.{module}:app", *options, "--log-level", "warning"]
         with self._started(module, command, port, settings) as url:
@@ -136,7 +137,7 @@ class Bench:
     @contextmanager
     def responder(self, size: int) -> Iterator[str]:
         """A server that looks at nothing: what the load itself can do."""
-        port = free_port()
+        port = self._ports.claim(f"peer {next(self._names)}")
         command = [self._peers, "-m", "benchmarks.client.responder", str(port), str(size)]
         with self._started("responder", command, port, {}) as url:
             yield url

@@ -110,6 +110,7 @@ async def _postgres(url: str) -> dict[str, Any]:
 
 async def _rabbitmq(url: str) -> str:
     async with await aio_pika.connect(url) as connection:
+        assert connection.transport is not None
         properties = connection.transport.connection.server_properties
         version = properties.get("version", "")
         return version.decode() if isinstance(version, bytes) else str(version)

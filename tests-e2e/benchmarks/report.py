@@ -47,6 +47,26 @@ def to_json(result: Result) -> dict[str, Any]:
     }
 
 
+def circumstances(document: Mapping[str, Any]) -> str:
+    """On what the figures stand, in a sentence."""
+    machine, servers, settings = document["machine"], document["servers"], document["settings"]
+    parts = [
+        f"{machine['cores']} cores ({machine['processor']})",
+        f"{machine['memory_gib']:g} GiB",
+        f"Python {machine['python']}",
+        f"PostgreSQL {servers['postgres']['version']}",
+        f"RabbitMQ {servers['rabbitmq']['version']}",
+        f"Redis {servers['redis']['version']}",
+        "durability on",
+        f"{settings['rounds']} round(s)",
+        f"loads of {settings['seconds']:g} s after {settings['warm_seconds']:g} s",
+        f"{settings['connections']} connections",
+        f"{settings['apis']} API process(es) on either side",
+        f"scale {settings['scale']:g}",
+    ]
+    return ", ".join(parts)
+
+
 def write(file: Path, document: Mapping[str, Any]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(document, indent=1) + "\n")

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -17,8 +17,9 @@ from redis import Redis
 from benchmarks.program import ask, environment
 from contracts.keys import LIVE, Generation
 from stockroom_local.servers import Trio
+from stockroom_local.servers.ports import Ports
 from stockroom_local.waiting import wait_until
-from system import Process, System, free_port, program, wait_for
+from system import Process, System, program, wait_for
 
 LEVEL_SECONDS: Final = 1800.0
 IN_FLIGHT: Final = 1000
@@ -52,15 +53,29 @@ class Measured(Process):
 
 
 class MeasuredSystem(System):
+    """Its ports are below those of outgoing connections: processes stop and start again and again, and meanwhile
+    somebody's connection could have taken theirs.
+    """
+
+    def __init__(self, servers: Mapping[str, str], folder: Path, ports: Ports) -> None:
+        self._below = ports
+        super().__init__(servers, folder)
+
     def _process(self, name: str, command: Sequence[str], port: int) -> Process:
+        kind = "command" if name == "api" else name
+        port = self._below.claim(f"{self.folder.name} {name}")
+        self.environment[f"STOCKROOM_{kind.upper()}_PORT"] = str(port)
+        if name == "api":
+            self.environment["STOCKROOM_COMMAND_URL"] = f"http://127.0.0.1:{port}"
         return Measured(name, command, port, self.environment, self.folder / f"{name}.log")
 
-    def one_more_api(self) -> Process:
+    def one_more_api(self, number: int) -> Process:
         """Beside those that there are, with the same settings; not started."""
-        port = free_port()
+        name = f"api-{number}"
+        port = self._below.claim(f"{self.folder.name} {name}")
         environment = {**self.environment, "STOCKROOM_COMMAND_PORT": str(port)}
         command = [program("command-service"), "api"]
-        process = Measured(f"api-{port}", command, port, environment, self.folder / f"api-{port}.log")
+        process = Measured(name, command, port, environment, self.folder / f"{name}.log")
         self.processes.append(process)
         return process
 
@@ -75,7 +90,7 @@ def migrate(url: str) -> None:
 class OurShop:
     """A new, empty shop. Its processes run only inside `running`; nothing of it disturbs a peer's turn."""
 
-    def __init__(self, trio: Trio, folder: Path, name: str, apis: int = 1) -> None:
+    def __init__(self, trio: Trio, folder: Path, name: str, ports: Ports, apis: int = 1) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._trio = trio
         self._name = name
@@ -94,8 +109,9 @@ class OurShop:
                 "STOCKROOM_LOG_LEVEL": "warning",
             },
             folder,
+            ports,
         )
-        self.apis = [self.system.api, *(self.system.one_more_api() for _ in range(apis - 1))]
+        self.apis = [self.system.api, *(self.system.one_more_api(number) for number in range(2, apis + 1))]
         migrate(self.postgres_url)
 
     @property

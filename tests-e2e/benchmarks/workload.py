@@ -5,7 +5,7 @@ A command is a document as `POST /commands` takes it. What peers are given is th
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any, Final
 
@@ -109,4 +109,8 @@ def identified(commands: Iterator[Command], prefix: str) -> Iterator[Command]:
         yield {**command, "id": f"{prefix}-{number}"}
 
 
-WORKLOADS: Final = {"mixed": mixed, "catalogue": catalogue, "stocked": stocked}
+WORKLOADS: Final[dict[str, Callable[..., Iterator[Command]]]] = {
+    "mixed": mixed,
+    "catalogue": catalogue,
+    "stocked": stocked,
+}

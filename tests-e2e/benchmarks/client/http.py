@@ -85,6 +85,7 @@ async def connect(urls: Sequence[str], count: int, answered: Answered) -> list[C
     connections = []
     for number in range(count):
         parts = urlsplit(urls[number % len(urls)])
+        assert parts.hostname is not None and parts.port is not None
         _, connection = await loop.create_connection(lambda: Connection(answered), parts.hostname, parts.port)
         connections.append(connection)
     return connections

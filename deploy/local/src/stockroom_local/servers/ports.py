@@ -35,7 +35,7 @@ class Ports:
         port = known.get(name)
         if port is not None and wait_until(lambda: is_free(port), patience):
             return port
-        fresh = _choose(known.values())
+        fresh = choose(known.values())
         self._write({**known, name: fresh})
         return fresh
 
@@ -53,7 +53,7 @@ class Ports:
         fresh.replace(self._file)
 
 
-def _choose(taken: Iterable[int]) -> int:
+def choose(taken: Iterable[int]) -> int:
     """A free port below those of outgoing connections, so that none of these takes it while a server restarts."""
     avoid = set(taken)
     try:
