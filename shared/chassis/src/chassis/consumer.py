@@ -204,12 +204,17 @@ class _Session:
                 raise error
 
     async def close(self) -> None:
-        """Stops the work; what is not acknowledged is delivered again, to whoever consumes next."""
-        if self._work is not None:
-            await end(self._work)
-        with suppress(*BROKER_LOST, TimeoutError):
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await self.connection.close()
+        """Stops the work; what is not acknowledged is delivered again, to whoever consumes next.
+
+        Also when it is cancelled meanwhile: a connection that stays open keeps its queue from every other instance.
+        """
+        try:
+            if self._work is not None:
+                await end(self._work)
+        finally:
+            with suppress(*BROKER_LOST, TimeoutError):
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await self.connection.close()
 
 
 async def _run(handler: Handler) -> None:
