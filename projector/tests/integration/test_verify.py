@@ -29,6 +29,7 @@ from projector.feed import Feed
 from projector.store import Store
 from projector.verifying.findings import Findings
 from projector.verifying.reading import Reader, Snapshot
+from projector.verifying.sums import Sums
 from projector.verifying.verification import Verification
 
 
@@ -72,6 +73,21 @@ async def level(redis_url: str) -> AsyncIterator[Level]:
 @pytest.mark.parametrize("page", [4, 30, 1000])
 async def test_a_level_read_model_has_no_difference(level: Level, page: int) -> None:
     assert await level.verify(page=page) == 0, level.told
+
+
+@pytest.mark.parametrize("page", [4, 30, 1000])
+async def test_what_is_as_expected_needs_no_closer_look(level: Level, page: int) -> None:
+    level.service.asked.clear()
+    assert await level.verify(page=page) == 0, level.told
+    looked_closely = level.service.asked.count("/streams/versions")
+    await level.redis.set(GENERATION.version("order-nobody"), 1)
+    assert await level.verify(page=page) == 1, level.told
+    assert (looked_closely, level.service.asked.count("/streams/versions")) == (0, 1)
+
+
+async def test_what_is_looked_at_closely_is_told_only_if_it_is_wrong(level: Level) -> None:
+    await level.redis.set(GENERATION.version("order-nobody"), 1)
+    assert await level.verify(buckets=1) == 1, level.told
 
 
 Damage = Callable[[Redis], Awaitable[Any]]
@@ -248,6 +264,56 @@ async def test_every_damage_is_found_and_named(level: Level, damage: Damage, nam
     assert any(named in line for line in level.told), level.told
 
 
+@pytest.mark.parametrize("index", INDEXES)
+async def test_a_lacking_and_a_strange_entry_do_not_hide_each_other(level: Level, index: str) -> None:
+    # It comes behind all others.
+    await with_member(index, b"\xff" + STRANGER)(level.redis)
+    await without_member(index)(level.redis)
+    assert await level.verify() == 2
+    key = GENERATION.prefix + index
+    lacking, strange = sorted(level.told, reverse=True)
+    assert lacking.startswith(f"{key} lacks an entry of")
+    assert strange.startswith(f"{key} has an entry that")
+
+
+async def test_a_missing_and_a_strange_key_do_not_hide_each_other(level: Level) -> None:
+    rating = await key_like(level.redis, "rating:*")
+    await level.redis.rename(rating, GENERATION.rating(PRODUCT, "nobody"))
+    assert await level.verify() == 2
+    assert set(level.told) == {
+        f"{rating} is missing",
+        f"{GENERATION.rating(PRODUCT, 'nobody')} is there, but the log knows nothing of it",
+    }
+
+
+async def test_a_strange_entry_is_told_though_another_leaves_its_index_meanwhile(
+    level: Level, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, placed = level.service.log, GENERATION.orders(status="placed")
+    order = place(log, 99, {PRODUCT: 1})
+    await level.apply()
+    await level.redis.zadd(placed, {b"x" + STRANGER: 0})
+    check = Sums.check
+
+    async def meanwhile(sums: Sums) -> None:
+        pay(log, order)
+        await level.apply()
+        await check(sums)
+
+    monkeypatch.setattr(Sums, "check", meanwhile)
+    assert await level.verify() == 1, level.told
+    assert level.told[0].startswith(f"{placed} has an entry that")
+
+
+async def test_an_entry_that_moved_to_another_index_is_told_of_both(level: Level) -> None:
+    paid, placed = GENERATION.orders(status="paid"), GENERATION.orders(status="placed")
+    (member,) = await level.redis.zrange(paid, 0, 0)
+    await level.redis.zrem(paid, member)
+    await level.redis.zadd(placed, {member: 0})
+    assert await level.verify() == 2
+    assert {line.partition(" ")[0] for line in level.told} == {paid, placed}
+
+
 async def test_a_large_key_is_compared_as_exactly_as_a_small_one(level: Level) -> None:
     await changed(f"product:{PRODUCT}", b'"rating_count":', b'"rating_count":1')(level.redis)
     await without_member(f"history:product:{PRODUCT}")(level.redis)
@@ -417,7 +483,8 @@ class Sorted(CommandService):
         return 200, "application/x-ndjson", ndjson(self._by_partition[number][begin : begin + limit])
 
 
-async def test_memory_does_not_grow_with_the_shop(redis_url: str) -> None:
+@pytest.mark.parametrize("closely", [False, True])
+async def test_memory_does_not_grow_with_the_shop(redis_url: str, closely: bool) -> None:
     peaks = []
     for size in (1, 20):
         log = shop(products=8 * size, traded=80 * size)
@@ -427,8 +494,10 @@ async def test_memory_does_not_grow_with_the_shop(redis_url: str) -> None:
             level = Level(redis, service, Feed(client))
             await level.apply()
             service.asked = deque(maxlen=0)
+            if closely:
+                await redis.set(GENERATION.version("order-nobody"), 1)
             tracemalloc.start()
-            assert await level.verify(page=20) == 0, level.told
+            assert await level.verify(page=20, buckets=1) == closely, level.told
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
         await redis.aclose()

@@ -1,5 +1,6 @@
 """``projector verify``."""
 
+import gc
 import sys
 import time
 from typing import Annotated
@@ -32,6 +33,9 @@ def verify(
 
     Prints each difference and each parked key. Exit code 1: there are differences; 2: a server can't be reached.
     """
+    # A page in hand is no garbage, and has no cycles: looking for some every 700 objects took an eighth of the time.
+    gc.freeze()
+    gc.set_threshold(100_000)
     settings = load(ProjectorSettings)
     logging.configure("projector", "warning" if settings.log_level == "info" else settings.log_level)
     raise typer.Exit(service.run(lambda: _end_in_words(connect(settings), generation)))

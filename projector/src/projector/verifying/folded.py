@@ -8,6 +8,7 @@ from contracts.documents import Document
 from contracts.keys import HISTORY_LENGTH, Generation
 from projector.batch import Fact
 from projector.projections import journal
+from projector.projections.indexing import Entries
 from projector.projections.views import STREAM_OF, VIEWS, View
 
 Kinds = frozenset[type[Document]]
@@ -76,9 +77,27 @@ class Folded:
                 found[excerpt_key] = documents.store(excerpt.make(document), hidden=hidden)
         return found
 
+    def entries(self) -> Entries:
+        """What all documents must be found by that are shown."""
+        return merged(
+            facet.entries(self._generation, document)
+            for view, _, document in self._documents.values()
+            if view.facets and not view.is_hidden(document)
+            for facet in view.facets
+        )
+
     def history(self, key: str) -> list[bytes]:
         """The newest entries of a history, the newest first."""
         return sorted(self._histories.get(key, ()))[:HISTORY_LENGTH]
+
+
+def merged(parts: Iterable[Entries]) -> Entries:
+    """The members and pointers of them all."""
+    found = list(parts)
+    return Entries(
+        frozenset().union(*(entries.members for entries in found)),
+        frozenset().union(*(entries.pointers for entries in found)),
+    )
 
 
 def document_keys(facts: Iterable[Fact], generation: Generation, kinds: Kinds = ALL) -> Iterator[str]:

@@ -13,6 +13,7 @@ from projector.batch import Fact, gather
 from projector.discards import Discards
 from projector.feed import Feed
 from projector.verifying import comparing
+from projector.verifying.balance import Balance
 from projector.verifying.findings import Problem
 from projector.verifying.folded import OF_ONE_STREAM, OF_SEVERAL_STREAMS, Folded, document_keys, history_keys
 from projector.verifying.patience import Patience
@@ -29,6 +30,7 @@ class OneKey:
         feed: Feed,
         discards: Discards,
         patience: Patience,
+        balance: Balance,
         partition: int,
         name: str,
         before: str | None,
@@ -39,6 +41,7 @@ class OneKey:
         self._feed = feed
         self._discards = discards
         self._patience = patience
+        self._balance = balance
         self._partition = partition
         self._name = name
         self._before = before
@@ -47,6 +50,7 @@ class OneKey:
         """The id of its last event, as of the last look."""
         self.events = 0
         """How many it had then."""
+        self._is_booked = False
 
     async def look(self) -> list[Problem]:
         """What is not as the log says, at this time."""
@@ -75,7 +79,9 @@ class OneKey:
                 self.events += len(page)
         if open_stream:
             problems += await self._look_patiently(open_stream)
-        return problems + await self._look_at_shared(shared, cut, list(documents), list(histories))
+        problems += await self._look_at_shared(shared, cut, list(documents), list(histories))
+        self._is_booked = True
+        return problems
 
     async def _pages(self) -> AsyncGenerator[list[RecordedEvent], None]:
         after, begun = self._before, False
@@ -107,6 +113,7 @@ class OneKey:
             documents=distinct(document_keys(facts, self._generation, OF_ONE_STREAM)),
             parked=[self._name],
         )
+        self._book(snapshot, *self._of_streams([fact for fact in facts if fact.recorded.stream_id != before]))
         suspicious = [before] if before and before not in by_stream else []
         for stream, its in by_stream.items():
             # Only what is in the page from its first event to its last can be compared at once.
@@ -116,6 +123,18 @@ class OneKey:
         for stream in suspicious:
             problems += await self._look_patiently(stream)
         return problems, snapshot.versions
+
+    def _of_streams(self, facts: Sequence[Fact]) -> tuple[list[str], list[str]]:
+        """Their streams, and the documents that each belong to one of these."""
+        streams = distinct(fact.recorded.stream_id for fact in facts)
+        return streams, distinct(document_keys(facts, self._generation, OF_ONE_STREAM))
+
+    def _book(
+        self, snapshot: Snapshot, streams: Sequence[str], documents: Sequence[str], histories: Sequence[str] = ()
+    ) -> None:
+        """Of these the log knows. A second look would expect them twice."""
+        if not self._is_booked:
+            self._balance.expect(snapshot.there(self._generation, streams, documents, histories))
 
     def _problems(self, facts: list[Fact], snapshot: Snapshot) -> list[Problem]:
         folded = Folded(self._generation, OF_ONE_STREAM)
@@ -165,6 +184,7 @@ class OneKey:
         snapshot = await self._reader.snapshot(
             [self._partition], documents=documents, histories=histories, parked=[self._name]
         )
+        self._book(snapshot, (), documents, histories)
         await self._read_on(shared, now, snapshot.applied[0])
         return await self._look_at_alerts(shared) + comparing.contents(shared, snapshot, documents, histories)
 

@@ -1,7 +1,8 @@
 """Reads what belongs together in one transaction, so that it is compared as it stood at one moment."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 from redis.asyncio import Redis
@@ -26,6 +27,22 @@ class Snapshot:
     documents: dict[str, bytes | None] = field(default_factory=dict)
     histories: dict[str, list[bytes]] = field(default_factory=dict)
     parked: dict[str, Parked] = field(default_factory=dict)
+    scores: dict[tuple[str, bytes], float | None] = field(default_factory=dict)
+    """(sorted set, member) → its score; None of one that is not there."""
+
+    def there(
+        self, generation: Generation, streams: Iterable[str], documents: Iterable[str], histories: Iterable[str] = ()
+    ) -> Iterator[str]:
+        """The keys of those that were read and there."""
+        for stream in streams:
+            if self.versions[stream]:
+                yield generation.version(stream)
+        for key in documents:
+            if self.documents[key] is not None:
+                yield key
+        for key in histories:
+            if self.histories[key]:
+                yield key
 
     def may_wait(self, partition_key: str, stream: str) -> bool:
         """Whether events of the stream may be left out because their key is parked."""
@@ -46,8 +63,10 @@ class Reader:
         documents: Sequence[str] = (),
         histories: Sequence[str] = (),
         parked: Sequence[str] = (),
+        members: Mapping[str, Sequence[bytes]] | None = None,
     ) -> Snapshot:
-        """The versions of streams, documents and histories by their keys, and the records of partition keys.
+        """The versions of streams, documents and histories by their keys, the records of partition keys, and the scores
+        of members of sorted sets.
 
         Raises:
             NotWhole: the generation is not whole at this moment.
@@ -59,6 +78,9 @@ class Reader:
             together.hmget(self.generation.parked, list(parked))
         for history in histories:
             together.zrange(history, 0, -1)
+        members = members or {}
+        for key, its in members.items():
+            together.zmscore(key, its)  # type: ignore[arg-type]
         values, *rest = await execute(together)
         refuse_unless_whole(self.generation, values[0])
         after_applied = 1 + len(applied)
@@ -68,8 +90,9 @@ class Reader:
             [position_of(value) for value in values[1:after_applied]],
             {s: number(v) for s, v in zip(streams, values[after_applied:after_versions], strict=True)},
             dict(zip(documents, values[after_versions:], strict=True)),
-            {history: members or [] for history, members in zip(histories, rest, strict=True)},
+            {history: entries or [] for history, entries in zip(histories, rest, strict=False)},
             {key: parking.decode(record) for key, record in zip(parked, records, strict=True) if record is not None},
+            scores_of(members, rest[len(histories) :]),
         )
 
     async def lacking_alerts(self, alerts: Sequence[bytes]) -> list[bytes]:
@@ -92,6 +115,15 @@ def refuse_unless_whole(generation: Generation, marker: bytes | None) -> None:
     if marker != str(READ_MODEL).encode():
         version = marker.decode(errors="replace")
         raise NotWhole(f"generation {generation.number} is of version {version} of the read model, not {READ_MODEL}")
+
+
+def scores_of(members: Mapping[str, Sequence[bytes]], answers: Sequence[Any]) -> dict[tuple[str, bytes], float | None]:
+    """By sorted set and member, from the answers to ZMSCORE."""
+    return {
+        (key, member): score
+        for (key, its), scores in zip(members.items(), answers, strict=True)
+        for member, score in zip(its, scores or repeat(None), strict=False)
+    }
 
 
 async def execute(pipeline: Pipeline) -> list[Any]:

@@ -1,4 +1,7 @@
-"""Goes through all keys of a generation: each must be one that the log gives reason for."""
+"""Goes through all keys of a generation, and all in them: each must be one that the log gives reason for.
+
+Most are just weighed against those that were expected. What does not balance is looked at by itself.
+"""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -10,6 +13,7 @@ from redis.asyncio.client import Pipeline
 from contracts import streams
 from contracts.keys import Generation
 from projector.feed import Feed, Refused
+from projector.verifying.balance import Balance
 from projector.verifying.findings import Findings
 from projector.verifying.indexes import INDEXED, NAMED_BY, Indexes, Member, kind_of
 from projector.verifying.reading import Reader, execute
@@ -20,6 +24,11 @@ _MOST_STREAMS: Final = 1_000
 
 _SMALL: Final = 20
 """Entries that most hashes and sorted sets have at most: of so many fewer keys the contents are read at once."""
+
+# Kinds that no key can claim to be of: what stands before a colon has none.
+_FIXED: Final = ":fixed"
+_UNREADABLE: Final = ":unreadable"
+_REPLACED: Final = "\N{REPLACEMENT CHARACTER}"
 
 _Owners = Callable[[str], tuple[str, ...]]
 
@@ -73,6 +82,7 @@ class Strays:
         partitions: int,
         indexes: Indexes,
         sums: Sums,
+        balance: Balance,
         page: int,
         findings: Findings,
     ) -> None:
@@ -81,56 +91,105 @@ class Strays:
         self._feed = feed
         self._indexes = indexes
         self._sums = sums
+        self._balance = balance
         self._page = page
         self._findings = findings
         self._fixed = _fixed(reader.generation, partitions)
 
     async def check(self) -> None:
         """Looks at every key that is there all the time; those that come meanwhile may be left out."""
-        cursor = 0
-        while True:
-            answer: Any = await self._redis.scan(cursor, match=f"{self._generation.prefix}*", count=self._page)
-            cursor, keys = answer
-            await self._check(keys)
+        async for keys in self._pages():
+            await self._weigh(self._by_kind(keys))
             self._findings.seen(keys=len(keys))
-            if cursor == 0:
-                break
+        if not self._balance.is_even:
+            async for keys in self._pages():
+                await self._look_closely(self._by_kind(keys))
         async with aclosing(self._contents([self._generation.categories], Pipeline.hscan)) as pages:
             async for _, counts in pages:
-                await self._indexes.check_categories(list(counts))
+                await self._indexes.check_categories(list(counts or ()))
 
-    async def _check(self, keys: Sequence[bytes]) -> None:
-        by_kind: dict[str, list[str]] = {}
-        for key, kind in await self._kinds(keys):
-            by_kind.setdefault(kind, []).append(key)
-        for kind, its in by_kind.items():
-            if kind in _OWNERS:
-                await self._check_owners(its)
-            if kind in INDEXED:
-                await self._indexes.check_documents(its)
-            elif kind in NAMED_BY:
-                await self._check_index(its)
-            elif kind in _SUMS:
-                await self._check_sums(kind, its)
-            elif kind == "sku":
-                await self._indexes.check_pointers(its)
+    async def _pages(self) -> AsyncGenerator[list[bytes], None]:
+        cursor = -1
+        while cursor != 0:
+            answer: Any = await self._redis.scan(max(cursor, 0), match=f"{self._generation.prefix}*", count=self._page)
+            cursor, keys = answer
+            yield keys
 
-    async def _kinds(self, keys: Sequence[bytes]) -> list[tuple[str, str]]:
-        """Each key that may belong to the read model, and of which kind it is."""
-        together = self._redis.pipeline(transaction=False)
-        for name in keys:
-            together.type(name)
-        known: list[tuple[str, str]] = []
-        for name, kept_as in zip(keys, await execute(together), strict=True):
+    def _by_kind(self, names: Sequence[bytes]) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name in names:
             key = name.decode(errors="replace")
-            kind = kind_of(self._generation, key)
-            wanted = self._fixed.get(key) or (_TYPES.get(kind) if key.encode() == name else None)
-            if kept_as not in (wanted, b"none"):
-                expected = wanted.decode() if wanted else "key of a read model"
-                self._findings.differs(f"{key} is no {expected}")
-            elif kept_as == wanted and key not in self._fixed:
-                known.append((key, kind))
+            if key in self._fixed:
+                kind = _FIXED
+            elif _REPLACED in key and key.encode() != name:
+                kind = _UNREADABLE
+            else:
+                kind = kind_of(self._generation, key)
+            found.setdefault(kind, []).append(key)
+        return found
+
+    async def _weigh(self, by_kind: dict[str, list[str]]) -> None:
+        """Books what is found, and looks at once at that which nobody expects by its name."""
+        for kind, keys in by_kind.items():
+            if kind == _FIXED:
+                await self._known(keys)
+            elif kind == _UNREADABLE:
+                self._tell_no_key(keys)
+            elif kind in NAMED_BY:
+                await self._check_categories_of(keys)
+                await self._weigh_indexes(keys)
+            elif kind in _SUMS:
+                await self._check_sums(kind, keys)
+            else:
+                self._balance.find(keys)
+
+    async def _weigh_indexes(self, keys: Sequence[str]) -> None:
+        async with aclosing(self._contents(keys, Pipeline.zscan)) as pages:
+            async for key, scored in pages:
+                if scored is None:
+                    self._balance.find([key])
+                else:
+                    self._balance.find((key, member, score) for member, score in scored)
+                    self._findings.seen(members=len(scored))
+
+    async def _look_closely(self, by_kind: dict[str, list[str]]) -> None:
+        """Looks one by one at what is uneven."""
+        named = [key for kind, keys in by_kind.items() if kind not in (_FIXED, _UNREADABLE) for key in keys]
+        uneven: dict[str, list[str]] = {}
+        for key in await self._known([key for key in named if not self._balance.is_even_for(key)]):
+            uneven.setdefault(kind_of(self._generation, key), []).append(key)
+        for kind, keys in uneven.items():
+            if kind in _OWNERS:
+                await self._check_owners(keys)
+            if kind in INDEXED:
+                await self._indexes.check_documents(keys)
+            elif kind == "sku":
+                await self._indexes.check_pointers(keys)
+        indexes = [key for kind in NAMED_BY for key in by_kind.get(kind, ())]
+        async with aclosing(self._contents(indexes, Pipeline.zscan)) as pages:
+            async for key, scored in pages:
+                entries = [Member(key, member, score) for member, score in scored or ()]
+                await self._indexes.check_members([one for one in entries if not self._balance.is_even_for(one.name)])
+
+    async def _known(self, keys: Sequence[str]) -> list[str]:
+        """Those that are of the type that the read model has there. Tells the others."""
+        together = self._redis.pipeline(transaction=False)
+        for key in keys:
+            together.type(key)
+        known: list[str] = []
+        for key, kept_as in zip(keys, await execute(together), strict=True):
+            wanted = self._fixed.get(key) or _TYPES.get(kind_of(self._generation, key))
+            if kept_as == wanted:
+                known.append(key)
+            elif wanted is None and kept_as != b"none":
+                self._tell_no_key([key])
+            elif wanted is not None and kept_as != b"none":
+                self._findings.differs(f"{key} is no {wanted.decode()}")
         return known
+
+    def _tell_no_key(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self._findings.differs(f"{key} is no key of a read model")
 
     async def _check_owners(self, keys: Sequence[str]) -> None:
         for key in await self._ownerless(keys):
@@ -159,24 +218,29 @@ class Strays:
         kind, _, rest = key.removeprefix(self._generation.prefix).partition(":")
         return _OWNERS[kind](rest)
 
-    async def _check_index(self, keys: Sequence[str]) -> None:
-        for key in keys:
-            category = self._indexes.category_of(key)
-            if category is not None and not await self._redis.hexists(self._generation.categories, category):
-                await self._indexes.check_categories([category])
-        async with aclosing(self._contents(keys, Pipeline.zscan)) as pages:
-            async for key, scored in pages:
-                await self._indexes.check_members([Member(key, member, score) for member, score in scored])
+    async def _check_categories_of(self, indexes: Sequence[str]) -> None:
+        """Those categories that are not listed at all; the others are compared with their indexes in the end."""
+        found = (self._indexes.category_of(index) for index in indexes)
+        categories = [category for category in found if category is not None]
+        if categories:
+            together = self._redis.pipeline(transaction=False)
+            together.hmget(self._generation.categories, categories)
+            (counts,) = await execute(together)
+            counted = dict(zip(categories, counts or (), strict=False))
+            await self._indexes.check_categories([each for each in categories if counted.get(each) is None])
 
     async def _check_sums(self, kind: str, keys: Sequence[str]) -> None:
         """Those that the log has are compared already; of others it may have heard since."""
         async with aclosing(self._contents(keys, Pipeline.hscan if kind == "sales" else Pipeline.zscan)) as pages:
             async for key, found in pages:
+                if found is None:
+                    self._balance.find([key])
+                    continue
                 names = found if isinstance(found, dict) else [member for member, _ in found]
                 await self._sums.compare([(key, name) for name in names if not self._sums.is_expected((key, name))])
 
     async def _contents(self, keys: Sequence[str], scan: Callable[..., Any]) -> AsyncGenerator[tuple[str, Any], None]:
-        """Everything in these hashes or sorted sets, some of each at a time."""
+        """Everything in these hashes or sorted sets, some of each at a time; None of what is none of them."""
         cursors = dict.fromkeys(keys, 0)
         while cursors:
             some = list(islice(cursors.items(), 1 + self._page // _SMALL))
@@ -184,7 +248,7 @@ class Strays:
             for key, cursor in some:
                 scan(together, key, cursor, count=self._page)
             for (key, _), answer in zip(some, await execute(together), strict=True):
-                cursor, contents = answer or (0, [])
+                cursor, contents = answer or (0, None)
                 if int(cursor):
                     cursors[key] = int(cursor)
                 else:

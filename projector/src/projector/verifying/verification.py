@@ -1,14 +1,17 @@
 """The whole comparison of one generation with the log."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
 from redis.asyncio import Redis
 
+from chassis.tasks import together
 from contracts.keys import Generation
 from projector import parking
 from projector.discards import Discards
 from projector.feed import Feed
+from projector.verifying.balance import BUCKETS, Balance
 from projector.verifying.documents import Documents
 from projector.verifying.findings import Findings
 from projector.verifying.indexes import Indexes
@@ -20,6 +23,10 @@ from projector.verifying.sums import Sums
 
 PAGE: Final = 1_000
 """Events, keys or members that are in hand at once: memory grows with this, and not with the shop."""
+
+
+AT_ONCE: Final = 2
+"""Partitions that are compared at the same time: one is folded while the servers work for the other."""
 
 
 class Verification:
@@ -39,6 +46,7 @@ class Verification:
         *,
         page: int = PAGE,
         patience: float = PATIENCE,
+        buckets: int = BUCKETS,
         watch: Callable[[Findings], None] = lambda _: None,
     ) -> None:
         self._redis = redis
@@ -48,7 +56,9 @@ class Verification:
         self._discards = discards
         self._page = page
         self._patience = patience
+        self._buckets = buckets
         self._watch = watch
+        self._free = asyncio.Semaphore(AT_ONCE)
 
     async def run(self, tell: Callable[[str], None]) -> int:
         """The number of differences, each told as one line; parked keys are told too, and don't count.
@@ -72,18 +82,22 @@ class Verification:
         await self._check_currency(reader, findings)
         patience, discards = Patience(reader, self._patience), Discards(self._feed)
         discards.ids = self._discards
-        documents = Documents(reader, self._feed, discards, patience, self._page, findings)
-        for partition in range(self._partitions):
-            await documents.check(partition)
+        balance = Balance(self._buckets)
+        indexes = Indexes(reader, balance, findings)
+        documents = Documents(reader, self._feed, discards, patience, indexes, balance, self._page, findings)
+        await together(*(self._check_partition(documents, partition) for partition in range(self._partitions)))
         sums = Sums(reader, self._feed, self._partitions, discards, patience, self._page, findings)
         try:
             await sums.check()
-            indexes = Indexes(reader, findings)
-            await Strays(reader, self._feed, self._partitions, indexes, sums, self._page, findings).check()
+            await Strays(reader, self._feed, self._partitions, indexes, sums, balance, self._page, findings).check()
         finally:
             sums.close()
         await self._check_parked(findings)
         await reader.snapshot()
+
+    async def _check_partition(self, documents: Documents, partition: int) -> None:
+        async with self._free:
+            await documents.check(partition)
 
     async def _check_currency(self, reader: Reader, findings: Findings) -> None:
         key, currency = self._generation.currency, (await self._feed.system()).currency
@@ -99,10 +113,10 @@ class Verification:
             cursor, page = answer
             for key, record in page.items():
                 findings.is_parked(f"{key.decode(errors='replace')}, {parking.decode(record).reason}")
-        together = self._redis.pipeline(transaction=True)
-        together.hlen(self._generation.parked)
-        together.mget([self._generation.parked_in(p) for p in range(self._partitions)])
-        there, counted = await execute(together)
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.hlen(self._generation.parked)
+        pipeline.mget([self._generation.parked_in(p) for p in range(self._partitions)])
+        there, counted = await execute(pipeline)
         if there != sum(map(number, counted)):
             findings.differs(
                 f"{self._generation.parked} has {there} keys, the partitions count {sum(map(number, counted))}"
