@@ -25,7 +25,19 @@ from benchmarks import machine, peer_environment, report
 from benchmarks.bench import Bench
 from benchmarks.figures import Result
 from benchmarks.progress import Progress
-from benchmarks.rows import commands, contention, executor, growth, projector, queued, readable, reads, rebuild, relay
+from benchmarks.rows import (
+    commands,
+    contention,
+    cost,
+    executor,
+    growth,
+    projector,
+    queued,
+    readable,
+    reads,
+    rebuild,
+    relay,
+)
 from benchmarks.settings import CONNECTIONS, Settings
 from stockroom_local.interruption import Interrupted, raised_on_signals
 from stockroom_local.pytest_plugin import new_home
@@ -44,6 +56,7 @@ ROWS: Final[dict[str, tuple[str, Callable[[Bench], Result]]]] = {
     "rebuild": (rebuild.TITLE, rebuild.measure),
     "product": (reads.ONE_TITLE, reads.measure_one),
     "lists": (reads.LISTS_TITLE, reads.measure_lists),
+    "cost": (cost.TITLE, cost.measure),
     "growth": (growth.TITLE, growth.measure),
 }
 
@@ -165,7 +178,10 @@ def measure(bench: Bench, progress: Progress, document: dict[str, Any]) -> dict[
         seconds = time.perf_counter() - began
         about = {"load_average": load, "busy_before": busy, "seconds": seconds}
         document["rows"][name] = {"title": title, **about, **report.to_json(result)}
-        progress.say(report.table({title: result}))
+        if result.lines:
+            progress.say(report.table({title: result}))
+        for shown in result.grids:
+            progress.say(report.grid(shown))
     return results
 
 
@@ -180,7 +196,7 @@ def finish(
     complete = len(results) == len(settings.rows or ROWS)
     folder = RESULTS if settings.is_whole and complete else home / "results"
     console.print(Text(report.circumstances(document)))
-    report.write(folder / "figures.json", document)
+    report.write(folder, document, results)
     draw = [str(peers), "-m", "benchmarks.plots", str(folder)]
     drawn = subprocess.run(draw, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])})
     console.print(Text(f"Figures and plots: {folder}"))

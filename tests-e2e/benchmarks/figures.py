@@ -136,6 +136,18 @@ class Line:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table of a row's own, for what stands beside nothing."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"title": self.title, "columns": list(self.columns), "rows": [list(row) for row in self.rows]}
+
+
 @dataclass(slots=True)
 class Result:
     """What a row of the table came to: its lines, what must be said about them, and all else that was seen."""
@@ -143,3 +155,4 @@ class Result:
     lines: list[Line] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
+    grids: list[Grid] = field(default_factory=list)

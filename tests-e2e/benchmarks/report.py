@@ -1,22 +1,24 @@
-"""The figures as a table, and as JSON."""
+"""The figures as a table, as JSON, and as Markdown for the README."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.figures import FALLS_SHORT, Line, Result
+from benchmarks.figures import FALLS_SHORT, Grid, Line, Result
 
 COLUMNS = ("What", "Stockroom", "beside it", "ratio", "to reach", "verdict")
 
 
 def table(results: Mapping[str, Result]) -> Table:
-    """A section for each row, in the order in which they were measured."""
+    """A section for each row that has lines, in the order in which they were measured."""
     made = Table(*COLUMNS)
     for title, result in results.items():
+        if not result.lines:
+            continue
         made.add_section()
         made.add_row(Text(title, style="bold"))
         for line in result.lines:
@@ -39,11 +41,40 @@ def cells(line: Line) -> list[Text]:
     ]
 
 
+def grid(shown: Grid) -> Table:
+    """A row's own table: what stands in its first columns are names, the rest figures."""
+    made = Table(title=shown.title, title_justify="left")
+    for number, column in enumerate(shown.columns):
+        made.add_column(column, justify="right" if _is_figures(shown, number) else "left")
+    for row in shown.rows:
+        made.add_row(*map(Text, row))
+    return made
+
+
+def _is_figures(shown: Grid, column: int) -> bool:
+    return all(not row[column] or row[column][0] in "-0123456789" for row in shown.rows)
+
+
+def markdown(results: Mapping[str, Result]) -> str:
+    """Everything as tables of the README."""
+    lines = [[cell.plain.strip() for cell in cells(line)] for result in results.values() for line in result.lines]
+    parts = [_markdown_table(COLUMNS, lines)] if lines else []
+    for result in results.values():
+        parts += [f"{each.title}:\n\n{_markdown_table(each.columns, each.rows)}" for each in result.grids]
+    return "\n".join(parts)
+
+
+def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    every = [columns, ["---"] * len(columns), *rows]
+    return "".join(f"| {' | '.join(row)} |\n" for row in every)
+
+
 def to_json(result: Result) -> dict[str, Any]:
     return {
         "lines": [line.to_json() for line in result.lines],
         "notes": result.notes,
         "details": result.details,
+        "grids": [each.to_json() for each in result.grids],
     }
 
 
@@ -67,6 +98,7 @@ def circumstances(document: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def write(file: Path, document: Mapping[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(document, indent=1) + "\n")
+def write(folder: Path, document: Mapping[str, Any], results: Mapping[str, Result]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "figures.json").write_text(json.dumps(document, indent=1) + "\n")
+    (folder / "figures.md").write_text(f"{circumstances(document)}\n\n{markdown(results)}")

@@ -14,6 +14,7 @@ import asyncpg
 import httpx
 from redis import Redis
 
+from benchmarks.process_tree import CLOCK_TICKS
 from benchmarks.program import ask, environment
 from contracts.keys import LIVE, Generation
 from stockroom_local.servers import Trio
@@ -22,13 +23,12 @@ from stockroom_local.waiting import wait_until
 from system import Process, System, program, wait_for
 
 LEVEL_SECONDS: Final = 1800.0
+EMPTY_SECONDS: Final = 600.0
 IN_FLIGHT: Final = 1000
 """Commands that are in the executor at a time when it is fed without HTTP."""
 
 NO_EXPIRY: Final = str(365 * 24 * 3600)
 """Seconds: orders of one row must not expire in the middle of the next."""
-
-CLOCK_TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 class Measured(Process):
@@ -50,6 +50,11 @@ class Measured(Process):
         """Seconds of processor time that it has used."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+
+    def with_settings(self, settings: Mapping[str, str]) -> "Measured":
+        """The same process with other settings, to run in its place."""
+        port = int(self.url.rpartition(":")[2])
+        return Measured(self.name, self.command, port, {**self._environment, **settings}, self._log)
 
 
 class MeasuredSystem(System):
@@ -87,6 +92,14 @@ def migrate(url: str) -> None:
     subprocess.run(command, env=environment(**settings), check=True, stdout=subprocess.DEVNULL)
 
 
+def empty(redis_url: str) -> None:
+    """Deletes every key, and waits until their memory is free: a million products take longer than a command may."""
+    with Redis.from_url(redis_url) as redis:
+        redis.flushall(asynchronous=True)
+        if not wait_until(lambda: not redis.info("memory")["lazyfree_pending_objects"], EMPTY_SECONDS, pause=0.1):
+            raise TimeoutError(f"Redis is not empty after {EMPTY_SECONDS:.0f} seconds")
+
+
 class OurShop:
     """A new, empty shop. Its processes run only inside `running`; nothing of it disturbs a peer's turn."""
 
@@ -96,7 +109,7 @@ class OurShop:
         self._name = name
         trio.postgres.create_database(name)
         trio.rabbitmq.exchange_vhosts(drop=[], add=[name])
-        trio.redis.empty()
+        empty(trio.redis.url)
         self.postgres_url = trio.postgres.database_url(name)
         self.rabbitmq_url = trio.rabbitmq.vhost_url(name)
         self.redis_url = trio.redis.url
@@ -192,7 +205,7 @@ class OurShop:
         self.system.stop()
         self._trio.postgres.drop_database(self._name)
         self._trio.rabbitmq.exchange_vhosts(drop=[self._name], add=[])
-        self._trio.redis.empty()
+        empty(self._trio.redis.url)
 
 
 async def _value(url: str, query: str, *arguments: Any) -> Any:

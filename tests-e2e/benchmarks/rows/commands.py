@@ -76,6 +76,6 @@ def lines(kind: str, seen: dict[str, list[dict[str, Any]]]) -> list[Line]:
 
 
 def note(kind: str, backlogs: list[dict[str, Any]]) -> str:
-    most = max(much for backlog in backlogs for _, much in (*backlog["shown"], *backlog["handled"]))
+    most = max((much for backlog in backlogs for _, much in (*backlog["shown"], *backlog["handled"])), default=0.0)
     rate = max(backlog["events_per_second"] for backlog in backlogs)
     return f"{kind}: at {rate:,.0f} events/s no subscriber was ever more than {most:,.0f} events behind"

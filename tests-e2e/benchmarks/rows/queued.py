@@ -10,6 +10,9 @@ from contracts.topology import COMMANDS_IN, DEFAULT_PARTITIONS, CommandQueue, ro
 from stockroom_local.waiting import wait_until
 
 TITLE = "Queued commands"
+LOOKS_SECONDS = 1.0
+"""The rate comes from the receipts; looking at them all takes time from what is measured."""
+
 PREFETCH = CommandSettings.model_fields["worker_prefetch"].default
 
 _ENDED = "SELECT count(*) FROM receipts WHERE status = 'succeeded'"
@@ -95,7 +98,7 @@ def worked_off(shop: OurShop, count: int) -> dict[str, Any]:
 
 
 def until(shop: OurShop, query: str) -> None:
-    if not wait_until(lambda: bool(shop.value(query)), LEVEL_SECONDS, pause=0.25):
+    if not wait_until(lambda: bool(shop.value(query)), LEVEL_SECONDS, LOOKS_SECONDS):
         raise TimeoutError(query)
 
 
