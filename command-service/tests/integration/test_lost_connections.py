@@ -78,11 +78,11 @@ async def test_a_try_that_the_server_still_commits_is_waited_for_and_not_made_ag
             return
         held.append(connection)
         # The executor drops its connection; the test keeps the server's side open, as a slow network would.
-        lent = client.executor._connection
+        lent = client.executor._sessions[0]._connection
         assert lent is not None
         raw = await lent.get_raw_connection()
         raw.detach()
-        client.executor._connection = None
+        client.executor._sessions[0]._connection = None
         raise TimeoutError
 
     spy.hook = give_up
@@ -114,7 +114,7 @@ async def test_a_process_that_is_told_to_stop_answers_what_it_had_taken_in(
     launch: Launcher, settings: CommandSettings, spy: Spy, sql: asyncpg.Connection
 ) -> None:
     client = await launch()
-    executor = Executor(client.executor._engine, client.executor._use_cases, 8)
+    executor = Executor(client.executor._sessions[0]._engine, client.executor._use_cases, 8)
     stuck = asyncio.Event()
 
     async def hold(at: str, _connection: asyncpg.Connection) -> None:

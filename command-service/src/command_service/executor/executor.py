@@ -3,21 +3,23 @@
 There is no timer. A lone command is committed at once; under load a commit, which costs about the same for one
 command as for a hundred, is shared. Each batch costs four round trips: begin and lock, load, append, commit; one more,
 ahead of them, where a command's target is not remembered that names what else it writes.
+
+Where a full batch waits while one is being committed, it is committed beside it, on a second connection, so that
+deciding the one and writing the other go on at the same time (decisions/0010-a-full-batch-does-not-wait.md).
 """
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import asyncpg
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from chassis.logging import get_logger
+from chassis.tasks import together
 from command_service.decider import Command, Stream, UseCase
 from command_service.envelope import CommandEnvelope, ExecutionFailed, Outcome, Unavailable
 from command_service.event_store.locks import merge
@@ -25,6 +27,7 @@ from command_service.event_store.store import BatchTransaction, Wanted, is_fault
 from command_service.executor import metrics
 from command_service.executor.batch import Answer, BatchDecider, Decided
 from command_service.executor.jobs import Acceptance, Accepted, Execution, Job
+from command_service.executor.session import Session
 from command_service.executor.states import NotForeseen, StateMemory, Versioned, fold
 
 log = get_logger(__name__)
@@ -32,8 +35,8 @@ log = get_logger(__name__)
 MAX_BATCH: Final = 256
 """Commands in one transaction."""
 
-MAX_LOCKS: Final = 1500
-"""Advisory locks of one transaction: Postgres holds max_locks_per_transaction × max_connections of all processes."""
+MAX_LOCKS: Final = 2000
+"""Advisory locks of a process at a time: Postgres holds max_locks_per_transaction × max_connections of all."""
 
 MAX_WAITING: Final = 20_000
 """Commands that may wait; more are refused as unavailable, because memory is bounded."""
@@ -72,7 +75,7 @@ class Executor:
         memory: int = 20_000,
         retry_seconds: float = 5.0,
     ) -> None:
-        self._engine = engine
+        self._sessions = (Session(engine), Session(engine))
         self._use_cases = use_cases
         self._partitions = partitions
         self._wake_relay = wake_relay
@@ -81,7 +84,8 @@ class Executor:
         self._retry_seconds = retry_seconds
         self._waiting: deque[Job] = deque()
         self._arrived = asyncio.Event()
-        self._connection: AsyncConnection | None = None
+        self._crowded = asyncio.Event()
+        self._committing: list[list[Job]] = []
 
     async def execute(self, envelope: CommandEnvelope) -> Outcome:
         """Runs the command once, whatever happens on the way, and answers when it is safe.
@@ -118,34 +122,58 @@ class Executor:
             raise Unavailable("too many commands are waiting")
         self._waiting.append(job)
         self._arrived.set()
+        if len(self._waiting) == MAX_BATCH:
+            self._crowded.set()
 
     async def run(self) -> None:
         """Commits batches until cancelled; then what still waits is refused."""
+        first, second = self._sessions
         try:
-            while True:
-                await self._arrived.wait()
-                self._arrived.clear()
-                while self._waiting:
-                    await self._finish(self._next_batch())
+            await together(
+                self._commit_batches(first, 1, self._arrived), self._commit_batches(second, MAX_BATCH, self._crowded)
+            )
         finally:
-            for job in self._waiting:
-                job.fail(Unavailable("shutting down"))
-            await self._disconnect()
+            _fail(self._waiting, Unavailable("shutting down"))
+            for session in self._sessions:
+                await session.disconnect()
+
+    async def _commit_batches(self, session: Session, least: int, told: asyncio.Event) -> None:
+        """Commits one batch after the other, each as soon as so many jobs wait; `told` when it is worth a look."""
+        while True:
+            await told.wait()
+            told.clear()
+            while len(self._waiting) >= least and (batch := self._next_batch()):
+                await self._finish(session, batch)
 
     def _next_batch(self) -> list[Job]:
+        """Those that came first, but none that touches what another batch is about to change.
+
+        Such a job waits, and with it all behind it that touch the same: commands of a stream never overtake each other.
+        """
+        held = {name for batch in self._committing for job in batch for name in job.lock_names()}
+        locks = sum(job.lock_count() for batch in self._committing for job in batch)
         batch: list[Job] = []
-        locks = 0
+        left: list[Job] = []
         while self._waiting and len(batch) < MAX_BATCH:
-            locks += self._waiting[0].lock_count()
-            if batch and locks > MAX_LOCKS:
+            job = self._waiting.popleft()
+            if held and not held.isdisjoint(names := job.lock_names()):
+                held.update(names)
+                left.append(job)
+                continue
+            locks += job.lock_count()
+            if (batch or self._committing) and locks > MAX_LOCKS:
+                left.append(job)
                 break
-            batch.append(self._waiting.popleft())
+            batch.append(job)
+        self._waiting.extendleft(reversed(left))
         return batch
 
-    async def _finish(self, batch: list[Job]) -> None:
+    async def _finish(self, session: Session, batch: list[Job]) -> None:
         """Answers every job of the batch, whatever happens."""
+        self._committing.append(batch)
+        self._crowded.set()
         try:
-            await self._commit_or_split(batch)
+            await self._commit_or_split(session, batch)
         except asyncio.CancelledError:
             _fail(batch, Unavailable("shutting down"))
             raise
@@ -153,32 +181,37 @@ class Executor:
             # With all that wait: whoever sent several in order and sends them again must not have one overtaken.
             _fail([*batch, *self._waiting], error)
             self._waiting.clear()
+        finally:
+            self._committing.remove(batch)
+            # What waited for these may go on, in either session.
+            self._arrived.set()
+            self._crowded.set()
 
-    async def _commit_or_split(self, batch: list[Job]) -> None:
+    async def _commit_or_split(self, session: Session, batch: list[Job]) -> None:
         """Commits the batch; an unexpected error splits it, until it concerns only the command that causes it."""
         try:
-            decided = await self._with_retries(batch)
+            decided = await self._with_retries(session, batch)
         except Fault as fault:
             raise Unavailable(str(fault)) from fault
         except TooManyLocks:
-            await self._split(batch)
+            await self._split(session, batch)
             return
         except Exception as error:
             log.exception("batch_failed", commands=len(batch))
             if len(batch) == 1:
                 batch[0].fail(ExecutionFailed(str(error)))
             else:
-                await self._split(batch)
+                await self._split(session, batch)
             return
         for job, answer in decided.answers:
             _tell(job, answer)
 
-    async def _split(self, batch: list[Job]) -> None:
+    async def _split(self, session: Session, batch: list[Job]) -> None:
         middle = len(batch) // 2
-        await self._commit_or_split(batch[:middle])
-        await self._commit_or_split(batch[middle:])
+        await self._commit_or_split(session, batch[:middle])
+        await self._commit_or_split(session, batch[middle:])
 
-    async def _with_retries(self, batch: Sequence[Job]) -> Decided:
+    async def _with_retries(self, session: Session, batch: Sequence[Job]) -> Decided:
         """Tries over a fault. Every try looks up the receipts under the commands' locks before it decides.
 
         So a commit whose answer was lost is found, not made again; and a try of which the server does not yet know
@@ -192,20 +225,23 @@ class Executor:
         try:
             async for attempt in retrying:
                 with attempt:
-                    return await self._commit(batch)
+                    return await self._commit(session, batch)
         except RetryError as error:
             raise error.last_attempt.exception() or error from None
         raise AssertionError("unreachable")
 
-    async def _commit(self, batch: Sequence[Job]) -> Decided:
+    async def _commit(self, session: Session, batch: Sequence[Job]) -> Decided:
         started = time.perf_counter()
+        memory = self._memory
         try:
-            connection = await self._connect()
-            decided = await self._transact(BatchTransaction(connection), batch)
+            connection = await session.connect()
+            decided = await self._transact(BatchTransaction(connection), batch, memory)
         except TooManyLocks:
             raise
         except BaseException as error:
-            await self._disconnect()
+            # The database may be another one when it is there again, restored from a backup: nothing is remembered.
+            self._memory = StateMemory(memory.capacity)
+            await session.disconnect()
             if is_fault(error):
                 metrics.FAULTS.inc()
                 log.warning("postgres_fault", error=type(error).__name__, commands=len(batch))
@@ -214,20 +250,20 @@ class Executor:
         metrics.BATCH_COMMANDS.observe(len(batch))
         metrics.COMMIT_SECONDS.observe(time.perf_counter() - started)
         for stream_id, versioned in decided.states.items():
-            self._memory.put(stream_id, versioned)
+            memory.put(stream_id, versioned)
         if decided.changes.events or decided.changes.queued:
             self._wake_relay()
         if decided.changes.finished:
             self._wake_waiting()
         return decided
 
-    async def _transact(self, transaction: BatchTransaction, batch: Sequence[Job]) -> Decided:
+    async def _transact(self, transaction: BatchTransaction, batch: Sequence[Job], memory: StateMemory) -> Decided:
         for _ in range(MAX_FORESEEING):
-            await self._foresee(transaction, batch)
+            await self._foresee(transaction, batch, memory)
             exclusive = [name for job in batch for name in job.exclusive_locks()]
             shared = [name for job in batch for name in job.shared_locks()]
             await transaction.begin(merge(exclusive, shared))
-            known, wanted = self._wanted(batch)
+            known, wanted = _wanted(batch, memory)
             claims = [claim for job in batch for claim in job.claims]
             loaded = await transaction.load([i for job in batch for i in job.command_ids], claims, wanted)
             now = datetime.now(UTC)
@@ -243,7 +279,7 @@ class Executor:
             return decided
         raise RuntimeError("a batch could not foresee what it writes")
 
-    async def _foresee(self, transaction: BatchTransaction, batch: Sequence[Job]) -> None:
+    async def _foresee(self, transaction: BatchTransaction, batch: Sequence[Job], memory: StateMemory) -> None:
         """Without any lock, what the batch must know to know what it writes: the targets that name more streams.
 
         A target that is not there yet names nothing. If it comes to be in this very batch, whoever makes it writes
@@ -252,7 +288,7 @@ class Executor:
         following = [job for job in batch if isinstance(job, Execution) and job.use_case.follows is not None]
         if not following:
             return
-        states = {job.target.id: self._memory.get(job.target.id) or _ABSENT for job in following}
+        states = {job.target.id: memory.get(job.target.id) or _ABSENT for job in following}
         # One that was remembered as absent may have come to be elsewhere: it names its streams only now.
         unknown = {job.target.id: job.target for job in following if states[job.target.id].version == 0}
         if unknown:
@@ -261,48 +297,26 @@ class Executor:
             for stream_id, target in unknown.items():
                 found = states[stream_id] = fold(target, None, loaded)
                 if found.version > 0:
-                    self._memory.put(stream_id, found)
+                    memory.put(stream_id, found)
         for job in following:
             job.foresee(states[job.target.id].state)
         if len(batch) > 1 and sum(job.lock_count() for job in batch) > MAX_LOCKS:
             raise TooManyLocks
 
-    def _wanted(self, batch: Sequence[Job]) -> tuple[dict[str, Versioned], list[Wanted]]:
-        known: dict[str, Versioned] = {}
-        wanted: dict[str, Wanted] = {}
-        for job in batch:
-            for stream in job.streams():
-                if stream.id in wanted:
-                    continue
-                remembered = self._memory.get(stream.id)
-                if remembered is not None:
-                    known[stream.id] = remembered
-                version = remembered.version if remembered else 0
-                wanted[stream.id] = Wanted(stream.id, version, stream.aggregate.snapshot_version)
-        return known, list(wanted.values())
 
-    async def _connect(self) -> asyncpg.Connection:
-        if self._connection is None:
-            try:
-                self._connection = await self._engine.connect()
-            except (asyncpg.PostgresError, SQLAlchemyError) as refusal:
-                # Whatever the reason (no such role, a standby, maintenance): nothing was asked of it yet.
-                raise ConnectionError(f"Postgres refuses connections: {refusal}") from refusal
-        raw = await self._connection.get_raw_connection()
-        driver: asyncpg.Connection = raw.driver_connection
-        if driver.is_closed():
-            raise ConnectionError("the connection was closed")
-        return driver
-
-    async def _disconnect(self) -> None:
-        """Drops the connection, and with it the transaction, its locks, and all that is remembered of the log."""
-        connection, self._connection = self._connection, None
-        self._memory.clear()
-        if connection is not None:
-            try:
-                await connection.invalidate()
-            finally:
-                await connection.close()
+def _wanted(batch: Sequence[Job], memory: StateMemory) -> tuple[dict[str, Versioned], list[Wanted]]:
+    known: dict[str, Versioned] = {}
+    wanted: dict[str, Wanted] = {}
+    for job in batch:
+        for stream in job.streams():
+            if stream.id in wanted:
+                continue
+            remembered = memory.get(stream.id)
+            if remembered is not None:
+                known[stream.id] = remembered
+            version = remembered.version if remembered else 0
+            wanted[stream.id] = Wanted(stream.id, version, stream.aggregate.snapshot_version)
+    return known, list(wanted.values())
 
 
 def _tell(job: Job, answer: Answer) -> None:
@@ -314,6 +328,6 @@ def _tell(job: Job, answer: Answer) -> None:
         job.succeed()
 
 
-def _fail(batch: Sequence[Job], error: Exception) -> None:
+def _fail(batch: Iterable[Job], error: Exception) -> None:
     for job in batch:
         job.fail(error)

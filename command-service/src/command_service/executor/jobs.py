@@ -28,6 +28,9 @@ class Job(Protocol):
 
     def shared_locks(self) -> list[str]: ...
 
+    def lock_names(self) -> list[str]:
+        """All that it locks, exclusively or shared."""
+
     def lock_count(self) -> int: ...
 
     def fail(self, error: Exception) -> None: ...
@@ -82,6 +85,9 @@ class Execution:
     def shared_locks(self) -> list[str]:
         return [stream_lock(stream.id) for stream in self.reads]
 
+    def lock_names(self) -> list[str]:
+        return self.exclusive_locks() + self.shared_locks()
+
     def lock_count(self) -> int:
         return 1 + len(self.writes) + len(self.reads) + len(self.claims)
 
@@ -129,6 +135,9 @@ class Acceptance:
 
     def shared_locks(self) -> list[str]:
         return []
+
+    def lock_names(self) -> list[str]:
+        return self.exclusive_locks()
 
     def lock_count(self) -> int:
         return len(self.commands)

@@ -18,9 +18,13 @@ from command_service.processes.manager import ProcessManager, S
 
 _TEXTS: Final = ARRAY(Text)
 
+# A sub-select with LIMIT for each row: else a planner that knows nothing of the table may walk all of a manager's rows.
 _LOAD: Final = text("""
-SELECT stream_id, version, state::text AS state, due_at FROM process_streams
- WHERE manager = :manager AND stream_id = ANY(:stream_ids)
+SELECT found.stream_id, found.version, found.state, found.due_at
+  FROM unnest(:stream_ids) AS wanted(stream_id)
+ CROSS JOIN LATERAL (
+       SELECT stream_id, version, state::text AS state, due_at FROM process_streams
+        WHERE manager = :manager AND stream_id = wanted.stream_id LIMIT 1) found
 """).bindparams(bindparam("stream_ids", type_=_TEXTS))
 
 _WRITE: Final = text("""
