@@ -28,6 +28,7 @@ from contracts.keys import (
     LIVE,
     SORTS,
     Generation,
+    announcement,
     journal_member,
     order_member,
     sort_member,
@@ -118,8 +119,12 @@ class Shop:
     def sell_together(self, product_id: str, other: str, times: int) -> None:
         self.redis.zincrby(self.generation.bought_with(product_id), -times, other)
 
-    def announce(self, partition_key: str) -> int:
-        return int(self.redis.publish(f"{APPLIED_CHANNEL}{partition_of(partition_key, PARTITIONS)}", b"1"))
+    def announce(self, partition_key: str, *, naming: bool = True) -> int:
+        """As the projector does, `naming` the documents; projectors of before name none."""
+        g = self.generation
+        keys = (g.product(partition_key), g.inventory(partition_key), g.order(partition_key))
+        channel = f"{APPLIED_CHANNEL}{partition_of(partition_key, PARTITIONS)}"
+        return int(self.redis.publish(channel, announcement(1, keys) if naming else "1"))
 
     def token(self, partition_key: str, version: int, kind: str = "product") -> str:
         partition = partition_of(partition_key, PARTITIONS)
@@ -233,6 +238,13 @@ def serve_over() -> Any:
 @pytest.fixture
 async def client(redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
     async with serving(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def client_without_memory(redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """Of a service that asks Redis each time."""
+    async with serving(redis_url, image_documents=0) as client:
         yield client
 
 

@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from chassis.logging import get_logger
 from contracts import documents
 from contracts.envelope import RecordedEvent
-from contracts.keys import APPLIED_CHANNEL, READ_MODEL, Generation
+from contracts.keys import APPLIED_CHANNEL, READ_MODEL, Generation, announcement
 from projector import metrics
 from projector.batch import Batch, gather
 from projector.discards import Discards
@@ -202,7 +202,8 @@ class Store:
         request.commands = [mset(writes), *changes.index.commands(generation), *changes.journal.commands(generation)]
         if changes.parked:
             self._park(request, partition, state, changes, int(parked_before or 0))
-        request.commands.append(["PUBLISH", f"{APPLIED_CHANNEL}{partition}", position])
+        said = announcement(position, changes.documents)
+        request.commands.append(["PUBLISH", f"{APPLIED_CHANNEL}{partition}", said])
         return request
 
     def _park(self, request: Request, partition: int, state: State, changes: Changes, count: int) -> None:

@@ -15,6 +15,7 @@ from query_service.inventory import routes as inventory_routes
 from query_service.orders import routes as order_routes
 from query_service.products import routes as product_routes
 from query_service.read_model.announcements import Announcements
+from query_service.read_model.image import Image
 from query_service.read_model.reading import ReadModel
 from query_service.read_model.redis_client import Redis, connect
 from query_service.sales import routes as sales_routes
@@ -28,9 +29,10 @@ for it (`Prefer: wait=N`), or answers 503; never an older state."""
 
 def build(settings: QuerySettings) -> Service:
     """The service, not yet connected: it connects when it is asked, and again by itself whenever Redis was away."""
-    client = connect(settings.redis_url)
-    announcements = Announcements(client)
-    read_model = ReadModel(Redis(client), announcements)
+    client, listening_client = connect(settings.redis_url), connect(settings.redis_url, resent_after=())
+    image = Image(settings.image_documents, settings.image_bytes)
+    announcements = Announcements(listening_client, image)
+    read_model = ReadModel(Redis(client), announcements, image)
     health = Health({"read model": read_model.check})
 
     @asynccontextmanager
@@ -40,6 +42,7 @@ def build(settings: QuerySettings) -> Service:
             yield
         finally:
             await end(listening)
+            await listening_client.aclose()
             await client.aclose()
 
     return create_app(

@@ -7,7 +7,6 @@ from pydantic import Field
 
 from chassis.http import Call, Reply
 from chassis.problems import Problem
-from contracts.documents import sendable
 from contracts.keys import Generation
 from query_service.answers import asked, document_reply, page_reply
 from query_service.cursors import read_cursor, write_cursor
@@ -30,8 +29,7 @@ async def reply_document(
     """The document under a key; raises what `absent` gives where clients must see none."""
     no_query(call)
     wanted = asked(call)
-    values = await read_model.lookup(lambda g: (key(g),), wanted.demand)
-    document = sendable(values[0])
+    document = await read_model.document(key, wanted.demand)
     if document is None:
         raise absent()
     return document_reply(wanted, *document)

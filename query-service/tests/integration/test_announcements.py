@@ -10,13 +10,14 @@ from structlog.testing import capture_logs
 
 from query_service.read_model import announcements
 from query_service.read_model.announcements import Announcements
+from query_service.read_model.image import Image
 from query_service.read_model.redis_client import connect
 
 
 @asynccontextmanager
 async def hearing(url):
-    client = connect(url)
-    subscription = Announcements(client)
+    client = connect(url, resent_after=())
+    subscription = Announcements(client, Image(0, 0))
     running = asyncio.create_task(subscription.run())
     try:
         yield subscription

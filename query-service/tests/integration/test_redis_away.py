@@ -82,7 +82,7 @@ async def test_a_redis_that_hangs_is_given_up_within_seconds(serve_over, own_red
 async def test_a_flushed_redis_is_not_an_empty_shop(serve_over, own_redis, make_product, shop_over):
     shop = shop_over(own_redis.url)
     product = shop.put(make_product(random.Random(1)))
-    async with serve_over(own_redis.url) as client:
+    async with serve_over(own_redis.url, image_documents=0) as client:
         assert (await client.get(f"/products/{product.id}")).status_code == 200
         shop.redis.flushall()
         for url in (f"/products/{product.id}", "/products", "/categories", "/orders", "/sales/daily"):

@@ -129,7 +129,8 @@ async def test_categories_count_what_is_listed_in_the_order_of_names(client, sho
              "/products/{id}/ratings/u", "/products/{id}/related", "/products/{id}/history", "/orders",
              "/orders?customer_id=a", "/orders/{id}", "/orders/{id}/history", "/alerts", "/sales/daily"]
 )  # fmt: skip
-async def test_a_generation_that_is_not_whole_answers_503_and_never_404(client, shop, product, path):
+async def test_a_generation_that_is_not_whole_answers_503_and_never_404(client_without_memory, shop, product, path):
+    client = client_without_memory
     url = path.format(id=product.id)
 
     async def assert_behind():
@@ -150,7 +151,8 @@ async def test_a_generation_that_is_not_whole_answers_503_and_never_404(client, 
     await assert_behind()
 
 
-async def test_reads_follow_the_pointer_between_two_requests(client, shop, product):
+async def test_reads_follow_the_pointer_between_two_requests(client_without_memory, shop, product):
+    client = client_without_memory
     old = shop.bodies[product.id]
     assert (await client.get(f"/products/{product.id}")).content == old
     shop.generation = type(shop.generation)(12)

@@ -156,6 +156,8 @@ class World:
     def begin(self):
         """An empty Redis, then two generations with the same products."""
         self.redis.flushall()
+        # Nothing may be held in memory of a world that has never been.
+        assert self.run(self.client.get("/health/ready")).status_code == 503
         chance = random.Random(1)
         self.products = [self._make_product(chance, sku=f"sku-{n}", is_discontinued=False) for n in range(PRODUCTS)]
         for number, shop in self.shops.items():

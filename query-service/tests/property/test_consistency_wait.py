@@ -1,6 +1,7 @@
 """Whatever happens to the read model and to who waits for it: no older state is answered, and nobody is forgotten."""
 
 import asyncio
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 
@@ -10,9 +11,23 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from contracts.keys import LIVE, Generation
 from contracts.topology import partition_of
+from query_service.read_model import image
 from query_service.read_model.redis_client import Redis
 
-from .asking import ASKS, GENERATION, GENERATIONS, PRODUCT, PRODUCTS, TURNS, WAIT, State, Waiter, World, turn
+from .asking import (
+    ASKS,
+    GENERATION,
+    GENERATIONS,
+    INTERRUPTIONS,
+    PRODUCT,
+    PRODUCTS,
+    TURNS,
+    WAIT,
+    State,
+    Waiter,
+    World,
+    turn,
+)
 from .running import SHRINKING_SECONDS, TIMES, with_faults
 
 pytestmark = pytest.mark.timeout(SHRINKING_SECONDS * TIMES)
@@ -25,6 +40,8 @@ DEADLINE = 20.0
 def world(redis_url, shop_over, serve_over, make_product, monkeypatch):
     world = World(redis_url, shop_over, serve_over, make_product)
     monkeypatch.setattr(Redis, "call", lambda redis, *command: world.call(redis, *command))
+    for lease in ("CONFIRMED_SECONDS", "RENEWED_SECONDS", "HEARD_SECONDS", "HELD_SECONDS"):
+        monkeypatch.setattr(image, lease, 1e9)  # or the end of one would hide what is held in error
     with world.runner:
         world.run(world.start())
         yield world
@@ -40,7 +57,10 @@ class Waiting(RuleBasedStateMachine):
         self.states = {number: State() for number in GENERATIONS}
         self.live = 1
         self.waiting = []
+        self.read = []
+        """What could be read until now: who asks later may be answered from memory, if it has seen enough."""
         world.begin()
+        self._observe()
 
     @rule(asks=ASKS, number=GENERATION, product=PRODUCT)
     def an_event_is_applied(self, asks, number, product):
@@ -69,6 +89,24 @@ class Waiting(RuleBasedStateMachine):
         self._ask(asks)
         self._go_on(100)
 
+    @rule(product=PRODUCT, interruption=INTERRUPTIONS, is_of_this=st.booleans())
+    def somebody_asks_without_a_token(self, product, interruption, is_of_this):
+        """And is soon shown the newest, whatever was announced or read meanwhile, once somebody has seen a switch."""
+        if is_of_this:
+            interruption = replace(interruption, product=product, number=self.live)
+        self.world.interruption = (interruption, self._happen)
+        response = self._show(product)
+        if response.status_code == 200:
+            assert response.json()["version"] in {state.versions[product] for state in self.read}
+        self._end()
+        live, deadline = self.states[self.live], self.world.clock.time() + DEADLINE
+        while live.whole and self.world.clock.time() < deadline:
+            self.world.run(self.world.client.get("/health/ready"))
+            response = self._show(product)
+            if response.status_code == 200 and response.json()["version"] == live.versions[product]:
+                return
+        assert not live.whole
+
     @rule(asks=ASKS, number=GENERATION)
     def another_generation_is_read(self, asks, number):
         self._ask(asks)
@@ -90,7 +128,7 @@ class Waiting(RuleBasedStateMachine):
             parked.discard(partition)
             self.world.redis.delete(key)
         self._observe()
-        self._announce(product)
+        self._announce(number, product)
         self._end()
 
     @rule()
@@ -121,7 +159,9 @@ class Waiting(RuleBasedStateMachine):
             headers = {"Consistency-Token": tokens, "Prefer": f"wait={ask.wait}"}
             product = self.world.products[next(iter(wanted))]
             answer = self.world.ask(ask.path.format(id=product.id, sku=product.sku), headers)
-            self.waiting.append(Waiter(wanted, ask.wait, answer, is_over=ask.wait == 0))
+            waiter = Waiter(wanted, ask.wait, answer, is_over=ask.wait == 0)
+            waiter.may_be_answered = any(self._met(waiter, state) for state in self.read)
+            self.waiting.append(waiter)
             self._observe()
             self.world.interruption = ask.interruption and (ask.interruption, self._happen)
             self._go_on(ask.turns)
@@ -143,7 +183,7 @@ class Waiting(RuleBasedStateMachine):
         versions[product] += 1
         self.world.shops[number].put(replace(self.world.products[product], version=versions[product]))
         self._observe()
-        self._announce(product)
+        self._announce(number, product)
 
     def _switch(self, number):
         self.live = number
@@ -158,8 +198,8 @@ class Waiting(RuleBasedStateMachine):
             self.world.redis.delete(Generation(number).complete)
         self._observe()
 
-    def _announce(self, product):
-        self.world.shops[1].announce(self.world.products[product].id)
+    def _announce(self, number, product):
+        self.world.shops[number].announce(self.world.products[product].id)
         self._tell({product})
 
     def _cut(self):
@@ -171,7 +211,7 @@ class Waiting(RuleBasedStateMachine):
         partitions = {self._partition(product) for product in products}
         for waiter in self.waiting:
             concerned = partitions & {self._partition(product) for product in waiter.wanted}
-            waiter.is_due |= bool(concerned) and self._met(waiter)
+            waiter.is_due |= bool(concerned) and self._met(waiter, self.states[self.live])
 
     def _go_on(self, turns):
         self.world.run(turn(turns))
@@ -179,18 +219,21 @@ class Waiting(RuleBasedStateMachine):
     def _partition(self, product):
         return partition_of(self.world.products[product].id, 8)
 
-    def _met(self, waiter):
-        live = self.states[self.live]
-        return live.whole and all(
-            live.versions[n] >= version and self._partition(n) not in live.parked
+    def _show(self, product):
+        return self.world.run(self.world.client.get(f"/products/{self.world.products[product].id}"))
+
+    def _met(self, waiter, state):
+        return state.whole and all(
+            state.versions[n] >= version and self._partition(n) not in state.parked
             for n, version in waiter.wanted.items()
         )
 
     def _observe(self):
         """Who has an answer already had it before this."""
+        self.read.append(deepcopy(self.states[self.live]))
         for waiter in self.waiting:
             if not waiter.answer.done():
-                met = self._met(waiter)
+                met = self._met(waiter, self.states[self.live])
                 waiter.may_be_answered |= met
                 waiter.is_due &= met
                 waiter.may_be_refused |= not self.states[self.live].whole or (waiter.wait == 0 and not met)

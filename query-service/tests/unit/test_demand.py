@@ -55,6 +55,13 @@ async def test_all_of_it_must_be_met():
     assert not demand.met([b"2", None, b"1", None])
 
 
+async def test_what_a_read_has_told_is_told_by_stream_and_partition():
+    demand = demanded(token((f"product-{A}", 3), (f"product-{B}", 1)), 0)
+    assert demand.versions([b"5", None, b"1", None]) == {
+        (seen.stream_id, seen.partition): version for seen, version in zip(demand.seen, (5, 1), strict=True)
+    }
+
+
 async def test_an_endless_list_of_tokens_is_refused():
     with pytest.raises(Problem, match="no token"):
         demanded(",".join([token((f"product-{A}", 1))] * 2000), 0)

@@ -8,6 +8,7 @@ import pytest
 from chassis.problems import Problem
 from contracts.keys import LIVE, Generation
 from query_service.read_model.generation import SWITCHES, LiveGeneration
+from query_service.read_model.image import Image
 from query_service.read_model.lookups import Lookups
 from query_service.read_model.redis_client import Unreachable
 
@@ -40,7 +41,7 @@ def product(product_id: str) -> Any:
 
 async def test_what_is_asked_in_one_turn_is_one_round_trip():
     redis = Keys(whole(1) | {f"g1:product:{n}": b"%d" % n for n in range(100)})
-    lookups = Lookups(redis, LiveGeneration())
+    lookups = Lookups(redis, LiveGeneration(Image(0, 0)))
     values = await asyncio.gather(*(lookups.get(product(str(n))) for n in range(101)))
     assert values == [[b"%d" % n] for n in range(100)] + [[None]]
     assert len(redis.asked) == 1
@@ -49,7 +50,7 @@ async def test_what_is_asked_in_one_turn_is_one_round_trip():
 async def test_what_is_asked_during_a_round_trip_is_the_next_one():
     redis = Keys(whole(1))
     redis.gate.clear()
-    lookups = Lookups(redis, LiveGeneration())
+    lookups = Lookups(redis, LiveGeneration(Image(0, 0)))
     first = lookups.get(product("0"))
     await asyncio.sleep(0)
     later = []
@@ -63,7 +64,7 @@ async def test_what_is_asked_during_a_round_trip_is_the_next_one():
 
 async def test_a_read_is_repeated_in_the_generation_that_the_pointer_names():
     redis = Keys(whole(7) | {"g7:product:a": b"new", "g1:product:a": b"old"})
-    live = LiveGeneration()
+    live = LiveGeneration(Image(0, 0))
     lookups = Lookups(redis, live)
     assert await lookups.get(product("a")) == [b"new"]
     assert live.known.number == 7
@@ -74,7 +75,7 @@ async def test_a_read_is_repeated_in_the_generation_that_the_pointer_names():
 
 async def test_a_read_that_another_one_overtook_with_the_news_of_a_switch_is_repeated_too():
     redis = Keys(whole(7, 1) | {"g7:product:a": b"new", "g1:product:a": b"old"})
-    live = LiveGeneration()
+    live = LiveGeneration(Image(0, 0))
     redis.gate.clear()
     reading = Lookups(redis, live).get(product("a"))
     await asyncio.sleep(0)  # under way, of generation 1
@@ -91,14 +92,14 @@ async def test_a_pointer_that_does_not_rest_ends_in_503():
 
     redis.before = move
     with pytest.raises(Problem) as problem:
-        await Lookups(redis, LiveGeneration()).get(product("a"))
+        await Lookups(redis, LiveGeneration(Image(0, 0))).get(product("a"))
     assert problem.value.kind.slug == "read-model-behind"
     assert len(redis.asked) == SWITCHES
 
 
 async def test_nothing_is_answered_from_a_generation_that_is_not_whole():
     redis = Keys({LIVE: b"1", "g1:product:a": b"half"})
-    lookups = Lookups(redis, LiveGeneration())
+    lookups = Lookups(redis, LiveGeneration(Image(0, 0)))
     outcomes = await asyncio.gather(*(lookups.get(product("a")) for _ in range(3)), return_exceptions=True)
     assert {outcome.kind.slug for outcome in outcomes} == {"read-model-behind"}
     assert len(set(map(id, outcomes))) == 3
@@ -110,7 +111,7 @@ async def test_nobody_is_left_waiting_when_a_read_fails(error):
         async def call(self, *_):
             raise error
 
-    lookups = Lookups(Broken(), LiveGeneration())
+    lookups = Lookups(Broken(), LiveGeneration(Image(0, 0)))
     kind = Problem if isinstance(error, Unreachable) else RuntimeError
     with pytest.raises(kind):
         await lookups.get(product("a"))
@@ -118,7 +119,7 @@ async def test_nobody_is_left_waiting_when_a_read_fails(error):
 
 async def test_one_who_has_gone_does_not_disturb_the_others():
     redis = Keys(whole(1) | {"g1:product:a": b"1"})
-    lookups = Lookups(redis, LiveGeneration())
+    lookups = Lookups(redis, LiveGeneration(Image(0, 0)))
     gone, there = lookups.get(product("a")), lookups.get(product("a"))
     gone.cancel()
     assert await there == [b"1"]

@@ -33,8 +33,7 @@ class ProductQueries:
             no_query(call)
         wanted = asked(call)
         product_id = call.path["id"]
-        values = await self._read_model.lookup(lambda g: (g.product(product_id),), wanted.demand)
-        document = sendable(values[0])
+        document = await self._read_model.document(lambda g: g.product(product_id), wanted.demand)
         if document is None:
             raise no_product(product_id)
         return document_reply(wanted, *document)
@@ -48,8 +47,7 @@ class ProductQueries:
         if found is None:
             raise Problem(PRODUCT_NOT_FOUND, f"There is no product with the SKU {sku!r}.")
         product_id = found.decode()
-        values = await self._read_model.lookup(lambda g: (g.product(product_id),), wanted.demand)
-        document = sendable(values[0])
+        document = await self._read_model.document(lambda g: g.product(product_id), wanted.demand)
         if document is None:
             raise Problem(PRODUCT_NOT_FOUND, f"There is no product with the SKU {sku!r}.")
         return document_reply(wanted, *document)

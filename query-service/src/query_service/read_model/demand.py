@@ -17,6 +17,9 @@ DEFAULT_WAIT: Final = 2
 _LONGEST_TOKEN: Final = 4096
 _MOST_SEEN: Final = 1000
 
+Versions = dict[tuple[str, int], int]
+"""By stream and partition."""
+
 
 @dataclass(frozen=True, slots=True)
 class Demand:
@@ -41,6 +44,13 @@ class Demand:
         return all(
             values[2 * n + 1] is None and int(values[2 * n] or 0) >= seen.version for n, seen in enumerate(self.seen)
         )
+
+    def versions(self, values: Sequence[bytes | None]) -> Versions:
+        """What values of `keys` that meet it tell: the demanded streams' versions, nothing parked in their partitions.
+
+        They may be beyond what is demanded.
+        """
+        return {(seen.stream_id, seen.partition): int(values[2 * n] or 0) for n, seen in enumerate(self.seen)}
 
 
 NOTHING: Final = Demand()

@@ -6,6 +6,7 @@ So an idle service asks at once, and the busier it is, the more share a round tr
 
 import asyncio
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Final
 
 from prometheus_client import Histogram
@@ -86,10 +87,11 @@ class Lookups:
             for keys_of in asked:
                 keys += keys_of(generation)
                 ends.append(len(keys))
+            sent = monotonic()
             try:
                 values: Values = await self._redis.call("MGET", *keys)
             except RedisFault:
                 raise unavailable() from None
-            if self._live.confirmed(generation, values[0], values[1]):
+            if self._live.confirmed(generation, values[0], values[1], sent):
                 return values, ends
         raise behind("The read model is being switched.")

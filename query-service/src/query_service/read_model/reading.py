@@ -8,11 +8,13 @@ from typing import Any, Final, TypeVar
 
 from prometheus_client import Counter, Histogram
 
+from contracts.documents import sendable
 from contracts.keys import LIVE, Generation
 from query_service.problems import behind, unavailable
 from query_service.read_model.announcements import Announcements
 from query_service.read_model.demand import Demand
 from query_service.read_model.generation import SWITCHES, LiveGeneration
+from query_service.read_model.image import Image, Sendable
 from query_service.read_model.lookups import KeysOf, Lookups, Values
 from query_service.read_model.redis_client import Redis, RedisFault, UnknownScript
 
@@ -43,11 +45,23 @@ class ReadModel:
     was not seen in time.
     """
 
-    def __init__(self, redis: Redis, announcements: Announcements) -> None:
+    def __init__(self, redis: Redis, announcements: Announcements, image: Image) -> None:
         self._redis = redis
         self._announcements = announcements
-        self._live = LiveGeneration()
+        self._image = image
+        self._live = LiveGeneration(image)
         self._lookups = Lookups(redis, self._live)
+
+    async def document(self, key_of: Callable[[Generation], str], demand: Demand) -> Sendable | None:
+        """A single document, ready to send; None where clients must see none. What is asked for often is in memory."""
+        held = self._image.get(key_of(self._live.known), demand)
+        if held is not None:
+            if demand.seen:
+                _LEVEL.inc()
+            return held
+        if not demand.seen:
+            return (await self._read_document(key_of, demand))[1]
+        return await self._until_met(demand, lambda: self._read_document(key_of, demand))
 
     async def lookup(self, keys_of: KeysOf, demand: Demand) -> Values:
         """The values of keys, in their order. Lookups that are asked for together share a round trip."""
@@ -80,6 +94,18 @@ class ReadModel:
         """Passes while queries can be answered; for health."""
         await self._lookups.get(lambda _: ())
 
+    async def _read_document(
+        self, key_of: Callable[[Generation], str], demand: Demand
+    ) -> tuple[Values, Sendable | None]:
+        """What a demand looks at, and the document, which the image is given when the demand is met."""
+        key = key_of(self._live.known)
+        stamp = self._image.stamp(key)
+        *head, stored = await self._lookups.get(lambda generation: [*demand.keys(generation), key_of(generation)])
+        document = sendable(stored)
+        if demand.met(head):
+            self._image.put(key, stamp, document, demand.versions(head))
+        return head, document
+
     async def _until_met(self, demand: Demand, read: Callable[[], Awaitable[tuple[Values, T]]]) -> T:
         started = time.perf_counter()
         waited = False
@@ -110,9 +136,10 @@ class ReadModel:
             head = [LIVE, generation.complete, *demand.keys(generation)]
             keys = [*head, *keys_of(generation)]
             arguments = (generation.number, len(head), *arguments_of(generation))
+            sent = time.monotonic()
             answer = await self._evaluate(script, len(keys), (*keys, *arguments))
             values: Values = answer[0]
-            if self._live.confirmed(generation, values[0], values[1]):
+            if self._live.confirmed(generation, values[0], values[1], sent):
                 return values[2:], answer[1:]
         raise behind("The read model is being switched.")
 

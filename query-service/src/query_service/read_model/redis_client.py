@@ -33,7 +33,7 @@ ANSWER_SECONDS: Final = 2.0
 """Seconds that Redis may take to connect, and to answer; and that a query waits for one of the connections."""
 
 CONNECTIONS: Final = 8
-"""So many commands are under way at once; the subscription is one of them."""
+"""So many commands are under way at once."""
 
 
 LOST: Final[Any] = (ConnectionError, ConnectionResetError)
@@ -56,10 +56,11 @@ class UnknownScript(Refused):
     """Redis has no script with this digest, or no longer."""
 
 
-def connect(url: str) -> Client:
+def connect(url: str, resent_after: Any = LOST) -> Client:
     """A client of the Redis at `url`, with redis-py's options in its query; it connects when it is first used.
 
     A command that a lost connection left without its answer is sent once more, so commands must be harmless to repeat.
+    Who must know of every loss has nothing sent again: `resent_after` nothing, ``()``.
     What was not answered in time is not sent again: a Redis that is slow would only become slower.
     """
     options: dict[str, Any] = {
@@ -67,7 +68,7 @@ def connect(url: str) -> Client:
         "timeout": ANSWER_SECONDS,
         "socket_timeout": ANSWER_SECONDS,
         "socket_connect_timeout": ANSWER_SECONDS,
-        "retry": Retry(NoBackoff(), 1, supported_errors=LOST),
+        "retry": Retry(NoBackoff(), 1, supported_errors=resent_after),
         "protocol": 2,
         **parse_url(url),
         "decode_responses": False,

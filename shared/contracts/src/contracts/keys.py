@@ -8,6 +8,7 @@ followed by the 16 bytes of the id. So a page begins exactly behind a (key, id),
 costs more than another. Every product is in the indexes of one listing: `LISTED` or `DISCONTINUED`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 from uuid import UUID
@@ -21,7 +22,7 @@ LIVE: Final = "stockroom:live"
 """Holds the number of the generation that queries read."""
 
 APPLIED_CHANNEL: Final = "stockroom:applied:"
-"""`APPLIED_CHANNEL` + partition: published in the very script that applies events of the partition."""
+"""`APPLIED_CHANNEL` + partition: an `announcement`, published in the very script that applies events of it."""
 
 READ_MODEL: Final = 1
 """Version of the documents, indexes and tallies as this code writes them.
@@ -258,3 +259,16 @@ def _id_bytes(canonical_uuid: str) -> bytes:
 def member_id(member: bytes) -> str:
     """The id at the end of any index member."""
     return str(UUID(bytes=member[-ID_BYTES:]))
+
+
+def announcement(position: int, documents: Iterable[str]) -> str:
+    """What is published of a step: the highest position applied, and behind it, a line each, the keys it wrote."""
+    return f"{position}\n" + "\n".join(documents)
+
+
+def announced(said: bytes) -> list[str] | None:
+    """The keys in an announcement; None if it does not say what was written."""
+    _, line_feed, keys = said.partition(b"\n")
+    if not line_feed:
+        return None
+    return keys.decode(errors="replace").split("\n") if keys else []

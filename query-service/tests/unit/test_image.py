@@ -1,0 +1,151 @@
+"""The image is bounded, keeps what is asked for, and never holds what may have been written meanwhile."""
+
+import pytest
+
+from query_service.read_model import image as module
+from query_service.read_model.demand import NOTHING
+from query_service.read_model.image import (
+    CONFIRMED_SECONDS,
+    HEARD_SECONDS,
+    HELD_SECONDS,
+    RENEWED_SECONDS,
+    Image,
+)
+
+MUCH = 1_000_000
+
+
+def image_of(documents, size=MUCH):
+    image = Image(documents, size)
+    image.subscribed(module.monotonic())
+    image.confirmed(module.monotonic())
+    return image
+
+
+class Clock:
+    time = 1000.0
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    """Time stands still unless a test puts it forward."""
+    clock = Clock()
+    monkeypatch.setattr(module, "monotonic", lambda: clock.time)
+    return clock
+
+
+def put(image, key, body=b"{}"):
+    image.put(key, image.stamp(key), (b'"1"', body), {})
+
+
+def held(image, keys):
+    return [key for key in keys if image.get(key, NOTHING)]
+
+
+def test_those_that_were_asked_for_last_stay():
+    image = image_of(3)
+    for key in "abc":
+        put(image, key)
+    assert image.get("a", NOTHING) == (b'"1"', b"{}")
+    put(image, "d")
+    assert held(image, "abcd") == ["a", "c", "d"]
+
+
+def test_no_more_bytes_are_held_than_allowed_however_few_the_documents():
+    image = image_of(MUCH, 30_000)
+    for key in "abcd":
+        put(image, key, b" " * 9_000)
+    assert held(image, "abcd") == ["b", "c", "d"]
+    put(image, "e", b" " * 40_000)
+    assert held(image, "abcde") == []
+    for _ in range(100):  # what leaves, by whichever way, is not counted any more
+        put(image, "a", b" " * 20_000)
+        put(image, "a", b" " * 20_000)
+        image.drop(["a"])
+        put(image, "a", b" " * 20_000)
+        image.clear("test")
+    put(image, "a", b" " * 20_000)
+    assert held(image, "a") == ["a"]
+
+
+def test_no_documents_turn_it_off():
+    image = image_of(0)
+    put(image, "a")
+    assert held(image, "a") == []
+
+
+def test_absence_is_not_held_and_replaces_what_was():
+    image = image_of(3)
+    put(image, "a")
+    image.put("a", image.stamp("a"), None, {})
+    assert held(image, "a") == []
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        lambda image: image.drop(["a"]),
+        lambda image: image.clear("another generation"),
+        lambda image: image.deaf(),
+        lambda image: image.subscribed(module.monotonic()),
+    ],
+)
+def test_what_was_read_before_something_happened_is_not_held_after_it_nor_is_what_was_held(happens):
+    image = image_of(3)
+    stamp = image.stamp("a")
+    put(image, "a")
+    happens(image)
+    image.heard(module.monotonic())
+    assert held(image, "a") == []
+    image.put("a", stamp, (b'"1"', b"{}"), {})
+    assert held(image, "a") == []
+
+
+def test_what_was_refused_does_not_leave_an_older_state_behind():
+    """Else who has just been shown the newer one from Redis would be shown the older one again."""
+    image = image_of(3)
+    put(image, "a")
+    image.put("a", (-1, -1), (b'"2"', b"{}"), {})
+    assert held(image, "a") == []
+
+
+def test_nothing_is_held_while_the_subscription_is_lost():
+    image = image_of(3)
+    image.deaf()
+    put(image, "a")
+    image.heard(module.monotonic())
+    assert held(image, "a") == []
+
+
+@pytest.mark.parametrize("told", ["heard", "confirmed"])
+def test_nothing_is_answered_beyond_a_lease_which_counts_from_the_question(clock, told):
+    """From the question: an answer that comes late, to a process that was stopped, renews nothing."""
+    image = image_of(3)
+    put(image, "a")
+    lease = {"heard": HEARD_SECONDS, "confirmed": CONFIRMED_SECONDS}[told]
+    renew = {"heard": image.heard, "confirmed": image.confirmed}
+    other = renew.pop("confirmed" if told == "heard" else "heard")
+    asked = clock.time
+    clock.time += lease
+    other(clock.time)
+    assert held(image, "a") == []
+    renew[told](asked)
+    assert held(image, "a") == []
+    renew[told](clock.time)
+    assert held(image, "a") == ["a"]
+
+
+def test_no_document_is_held_for_long_however_often_it_is_confirmed(clock):
+    image = image_of(3)
+    put(image, "a")
+    clock.time += HELD_SECONDS
+    image.heard(clock.time)
+    image.confirmed(clock.time)
+    assert held(image, "a") == []
+
+
+def test_one_reader_renews_the_lease_while_the_others_are_answered(clock):
+    image = image_of(3)
+    put(image, "a")
+    clock.time += RENEWED_SECONDS
+    assert held(image, "aaaa") == ["a", "a", "a"]
