@@ -114,7 +114,8 @@ def run(settings: Settings, console: Console) -> int:
             document["client"] = ceiling(bench)
             own = f"{document['client']['rate']:,.0f} requests/s"
             progress.say(f"the load itself manages {own} against a server that does nothing")
-            results = measure(bench, progress, document)
+            # What is measured is kept at once: a run of an hour may be interrupted.
+            results = measure(bench, progress, document, lambda done: report.write(home / "results", document, done))
     return finish(settings, console, home, peers, document, results)
 
 
@@ -154,8 +155,10 @@ def ceiling(bench: Bench) -> dict[str, Any]:
         return bench.closed_loop([url], [("GET", "/", None)], 200)
 
 
-def measure(bench: Bench, progress: Progress, document: dict[str, Any]) -> dict[str, Result]:
-    """By title. A row that fails is told, and the others go on."""
+def measure(
+    bench: Bench, progress: Progress, document: dict[str, Any], keep: Callable[[dict[str, Result]], None]
+) -> dict[str, Result]:
+    """By title; `keep` gets to see them after each row. A row that fails is told, and the others go on."""
     results: dict[str, Result] = {}
     for name in bench.settings.rows or ROWS:
         title, row = ROWS[name]
@@ -180,6 +183,7 @@ def measure(bench: Bench, progress: Progress, document: dict[str, Any]) -> dict[
         document["rows"][name] = {"title": title, **about, **report.to_json(result)}
         if result.lines:
             progress.say(report.table({title: result}))
+        keep(results)
         for shown in result.grids:
             progress.say(report.grid(shown))
     return results
