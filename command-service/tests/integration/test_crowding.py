@@ -105,6 +105,28 @@ async def test_batches_side_by_side_keep_within_the_locks_together(
     assert MAX_LOCKS // 2 < most <= MAX_LOCKS + 2
 
 
+async def test_what_is_committed_beside_a_fault_is_not_remembered_of_a_log_that_may_be_another(
+    launch: Launcher, held: Held, spy: Spy
+) -> None:
+    client = await launch()
+    item = product()
+    first = asyncio.create_task(client.send(item))
+    await held.is_held.wait()
+    faults = [ConnectionResetError()]
+
+    async def lose_once(step: str, _connection: asyncpg.Connection) -> None:
+        if step == "commit" and faults:
+            raise faults.pop()
+
+    spy.hook = lose_once
+    async with asyncio.timeout(DEADLINE):
+        await client.succeed(*(product() for _ in range(MAX_BATCH)))
+    assert not first.done()
+    held.let_go.set()
+    await first
+    assert client.executor._memory.get(f"product-{item.product_id}") is None
+
+
 async def test_a_fault_refuses_all_that_wait_so_that_none_overtakes(launch: Launcher, held: Held, spy: Spy) -> None:
     client = await launch(retry_seconds=0.0)
     item = product()

@@ -35,7 +35,7 @@ log = get_logger(__name__)
 MAX_BATCH: Final = 256
 """Commands in one transaction."""
 
-MAX_LOCKS: Final = 2000
+MAX_LOCKS: Final = 1800
 """Advisory locks of a process at a time: Postgres holds max_locks_per_transaction × max_connections of all."""
 
 MAX_WAITING: Final = 20_000
