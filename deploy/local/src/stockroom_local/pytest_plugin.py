@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from stockroom_local.servers import Postgres, RabbitMQ, Redis, Trio
@@ -30,6 +31,12 @@ OwnServers = Callable[[], Trio]
 """Each call gives another three servers, all of them started."""
 
 _names = count(1)
+
+
+def pytest_configure() -> None:
+    """Property tests have no deadline for an example: what a busy machine takes longer for is no failure."""
+    hypothesis.settings.register_profile("stockroom", deadline=None)
+    hypothesis.settings.load_profile("stockroom")
 
 
 @pytest.fixture(scope="session")
