@@ -1,12 +1,18 @@
-"""Handles together what the queues of a manager deliver at the same time: no timer, and one batch at a time.
+"""Handles together what the queues of a manager deliver: one batch at a time, and a short rest after each.
 
-So a lone event is handled at once, and the busier the manager is, the more events share its statements.
+A lone event is handled at once. Nobody waits for what a manager does as one waits for one's own write to be readable,
+but each batch costs three statements and an acknowledgement a queue, however few events are in it: without the rest
+managers took a quarter of all processor time at 200 commands a second, and 201 → readable was 7.2 ms instead of 5.0.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 from contracts.envelope import RecordedEvent
+
+REST_SECONDS: Final = 0.05
+"""Seconds from the end of a batch to the beginning of the next; what comes meanwhile goes together."""
 
 
 class Together:
@@ -44,3 +50,4 @@ class Together:
                     done.set_result(None)
                 else:
                     done.set_exception(failure)
+            await asyncio.sleep(REST_SECONDS)
