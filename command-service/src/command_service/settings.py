@@ -23,7 +23,7 @@ class CommandSettings(ServiceSettings):
         None, pattern="^[A-Z]{3}$", description="The shop's one currency (ISO 4217); fixed at the first start (EUR)."
     )
     receipt_days: int = Field(30, ge=1, description="Days for which a command's outcome is remembered under its id.")
-    state_memory: int = Field(20_000, ge=0, description="Streams whose state a process keeps in memory.")
+    state_memory: int = Field(20_000, ge=0, description="Streams whose state each committing connection remembers.")
     fault_retry_seconds: float = Field(
         5.0, gt=0, description="Seconds for which a command is retried while Postgres can't be reached."
     )

@@ -114,10 +114,12 @@ def test_memory_keeps_the_most_recently_used_states_and_no_more() -> None:
         memory.put("kept", Versioned(n, n))
         memory.put(f"s{n}", Versioned(1, n))
     assert [memory.get(name) is not None for name in ("kept", "s99", "s98", "s97")] == [True, True, True, False]
+    memory.clear()
+    assert memory.get("kept") is None
     assert replace(Versioned(1, 2), version=2) == Versioned(2, 2)
 
 
 async def test_an_executor_remembers_no_more_states_than_it_may(launch: Launcher) -> None:
     client = await launch(memory=50)
     await client.succeed(*(product() for _ in range(MAX_BATCH)))
-    assert len(client.executor._memory._states) == 50
+    assert len(client.executor._sessions[0].memory._states) == 50

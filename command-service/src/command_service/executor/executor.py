@@ -75,12 +75,11 @@ class Executor:
         memory: int = 20_000,
         retry_seconds: float = 5.0,
     ) -> None:
-        self._sessions = (Session(engine), Session(engine))
+        self._sessions = (Session(engine, memory), Session(engine, memory))
         self._use_cases = use_cases
         self._partitions = partitions
         self._wake_relay = wake_relay
         self._wake_waiting = wake_waiting
-        self._memory = StateMemory(memory)
         self._retry_seconds = retry_seconds
         self._waiting: deque[Job] = deque()
         self._arrived = asyncio.Event()
@@ -149,14 +148,15 @@ class Executor:
         """Those that came first, but none that touches what another batch is about to change.
 
         Such a job waits, and with it all behind it that touch the same: commands of a stream never overtake each other.
+        No more than a batch of them is looked past: where all want the same, looking must not cost more than it gives.
         """
-        held = {name for batch in self._committing for job in batch for name in job.lock_names()}
+        held = {name for batch in self._committing for job in batch for name in job.ordered_within()}
         locks = sum(job.lock_count() for batch in self._committing for job in batch)
         batch: list[Job] = []
         left: list[Job] = []
-        while self._waiting and len(batch) < MAX_BATCH:
+        while self._waiting and len(batch) < MAX_BATCH and len(left) < MAX_BATCH:
             job = self._waiting.popleft()
-            if held and not held.isdisjoint(names := job.lock_names()):
+            if held and not held.isdisjoint(names := job.ordered_within()):
                 held.update(names)
                 left.append(job)
                 continue
@@ -232,15 +232,12 @@ class Executor:
 
     async def _commit(self, session: Session, batch: Sequence[Job]) -> Decided:
         started = time.perf_counter()
-        memory = self._memory
         try:
             connection = await session.connect()
-            decided = await self._transact(BatchTransaction(connection), batch, memory)
+            decided = await self._transact(BatchTransaction(connection), batch, session.memory)
         except TooManyLocks:
             raise
         except BaseException as error:
-            # The database may be another one when it is there again, restored from a backup: nothing is remembered.
-            self._memory = StateMemory(memory.capacity)
             await session.disconnect()
             if is_fault(error):
                 metrics.FAULTS.inc()
@@ -250,7 +247,7 @@ class Executor:
         metrics.BATCH_COMMANDS.observe(len(batch))
         metrics.COMMIT_SECONDS.observe(time.perf_counter() - started)
         for stream_id, versioned in decided.states.items():
-            memory.put(stream_id, versioned)
+            session.memory.put(stream_id, versioned)
         if decided.changes.events or decided.changes.queued:
             self._wake_relay()
         if decided.changes.finished:

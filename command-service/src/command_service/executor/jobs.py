@@ -28,8 +28,8 @@ class Job(Protocol):
 
     def shared_locks(self) -> list[str]: ...
 
-    def lock_names(self) -> list[str]:
-        """All that it locks, exclusively or shared."""
+    def ordered_within(self) -> list[str]:
+        """Names of what no two jobs may do out of their order."""
 
     def lock_count(self) -> int: ...
 
@@ -85,7 +85,7 @@ class Execution:
     def shared_locks(self) -> list[str]:
         return [stream_lock(stream.id) for stream in self.reads]
 
-    def lock_names(self) -> list[str]:
+    def ordered_within(self) -> list[str]:
         return self.exclusive_locks() + self.shared_locks()
 
     def lock_count(self) -> int:
@@ -136,8 +136,9 @@ class Acceptance:
     def shared_locks(self) -> list[str]:
         return []
 
-    def lock_names(self) -> list[str]:
-        return self.exclusive_locks()
+    def ordered_within(self) -> list[str]:
+        """Its lanes too: what is committed first there is executed first."""
+        return self.exclusive_locks() + [f"lane:{command.lane}" for command in self.commands]
 
     def lock_count(self) -> int:
         return len(self.commands)

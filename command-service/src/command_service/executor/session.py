@@ -1,16 +1,24 @@
-"""A connection of the executor: one batch at a time is committed on it."""
+"""A connection of the executor, on which one batch at a time is committed, and what it has seen of the log."""
 
 import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from command_service.executor.states import StateMemory
+
 
 class Session:
-    """Connects when it is first used, and again after it was disconnected."""
+    """Connects when it is first used, and again after it was disconnected.
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    `memory` is of the log behind this very connection. What is behind another may be another log: a database that was
+    restored from a backup, or a standby that has taken over and lacks the last events.
+    """
+
+    def __init__(self, engine: AsyncEngine, memory: int) -> None:
+        """`memory`: so many states at most."""
         self._engine = engine
         self._connection: AsyncConnection | None = None
+        self.memory = StateMemory(memory)
 
     async def connect(self) -> asyncpg.Connection:
         """The driver's connection.
@@ -31,8 +39,9 @@ class Session:
         return driver
 
     async def disconnect(self) -> None:
-        """Drops the connection, and with it the transaction and its locks."""
+        """Drops the connection, and with it the transaction, its locks, and all that is remembered of the log."""
         connection, self._connection = self._connection, None
+        self.memory.clear()
         if connection is not None:
             try:
                 await connection.invalidate()

@@ -38,7 +38,7 @@ class StateMemory:
     """
 
     def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
+        self._capacity = capacity
         self._states: OrderedDict[str, Versioned] = OrderedDict()
 
     def get(self, stream_id: str) -> Versioned | None:
@@ -50,8 +50,12 @@ class StateMemory:
     def put(self, stream_id: str, versioned: Versioned) -> None:
         self._states[stream_id] = versioned
         self._states.move_to_end(stream_id)
-        while len(self._states) > self.capacity:
+        while len(self._states) > self._capacity:
             self._states.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        self._states.clear()
 
 
 class NotForeseen(Exception):
