@@ -84,7 +84,7 @@ class _Search:
     async def _merged(self, prefix: str, count: int, alone: bool) -> Page | None:
         """By merging, from `count` candidates; None where the prefix begins too many words for it.
 
-        Where the prefix is all that is asked (`alone`) and begins one word, its range is the list, documents and all.
+        Where the prefix is all that is asked (`alone`), what is merged is the page, documents and all.
         """
 
         def arguments(generation: Generation) -> list[str | bytes | int]:

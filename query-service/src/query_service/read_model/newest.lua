@@ -2,11 +2,11 @@
 -- KEYS after the head: word indexes. ARGV[3] prefix, ARGV[4] position (empty: from the start), ARGV[5] how many
 -- members of each word, ARGV[6] how many distinct words are merged at most, ARGV[7] prefix of the documents' keys
 -- (empty: no documents are wanted).
--- Answers 'words' and for each distinct word up to ARGV[5] + 1 members (without the word); or 'many' alone, when there
--- are too many words; or, when there is one word and documents are wanted, 'page', its members and the documents of
--- the first ARGV[5].
+-- Answers 'many' alone when there are too many words; where documents are wanted, 'page', the first ARGV[5] + 1
+-- members (the last one only says that there are more) and the documents of the others; else 'words' and for each
+-- distinct word up to ARGV[5] + 1 members. Members come without their word.
 local count = tonumber(ARGV[5])
-local answer = {head, 'words'}
+local lists = {}
 for k = head_size + 1, #KEYS do
   local after = '[' .. ARGV[3]
   while true do
@@ -14,7 +14,7 @@ for k = head_size + 1, #KEYS do
     if not first then
       break
     end
-    if #answer - 2 >= tonumber(ARGV[6]) then
+    if #lists >= tonumber(ARGV[6]) then
       return {head, 'many'}
     end
     local word = string.sub(first, 1, string.find(first, '\0', 1, true))
@@ -24,10 +24,40 @@ for k = head_size + 1, #KEYS do
     for n = 1, #members do
       members[n] = string.sub(members[n], #word + 1)
     end
-    answer[#answer + 1] = members
+    lists[#lists + 1] = members
   end
 end
-if #answer == 3 and ARGV[7] ~= '' then
-  return {head, 'page', answer[3], documents_of(answer[3], ARGV[7], count)}
+if ARGV[7] == '' then
+  return {head, 'words', unpack(lists)}
 end
-return answer
+
+-- Lua compares by the server's locale, which orders digits and letters as bytes do, but not the bytes of an id.
+local function place_of(member)
+  return member and string.sub(member, 1, -17) .. id_of(member)
+end
+
+local members, at, places = lists[1] or {}, {}, {}
+if #lists > 1 then
+  members = {}
+  for n = 1, #lists do
+    at[n], places[n] = 1, place_of(lists[n][1])
+  end
+  while #members <= count do
+    local first
+    for n = 1, #lists do
+      if places[n] and (not first or places[n] < places[first]) then
+        first = n
+      end
+    end
+    if not first then
+      break
+    end
+    local member = lists[first][at[first]]
+    if member ~= members[#members] then
+      members[#members + 1] = member
+    end
+    at[first] = at[first] + 1
+    places[first] = place_of(lists[first][at[first]])
+  end
+end
+return {head, 'page', members, documents_of(members, ARGV[7], count)}
