@@ -119,10 +119,10 @@ class Shop:
     def sell_together(self, product_id: str, other: str, times: int) -> None:
         self.redis.zincrby(self.generation.bought_with(product_id), -times, other)
 
-    def announce(self, partition_key: str, *, naming: bool = True) -> int:
-        """As the projector does, `naming` the documents; projectors of before name none."""
+    def announce(self, partition_key: str, *indexes: str, naming: bool = True) -> int:
+        """As the projector does, `naming` the documents and indexes; projectors of before name none."""
         g = self.generation
-        keys = (g.product(partition_key), g.inventory(partition_key), g.order(partition_key))
+        keys = (g.product(partition_key), g.inventory(partition_key), g.order(partition_key), *indexes)
         channel = f"{APPLIED_CHANNEL}{partition_of(partition_key, PARTITIONS)}"
         return int(self.redis.publish(channel, announcement(1, keys) if naming else "1"))
 

@@ -202,7 +202,7 @@ class Store:
         request.commands = [mset(writes), *changes.index.commands(generation), *changes.journal.commands(generation)]
         if changes.parked:
             self._park(request, partition, state, changes, int(parked_before or 0))
-        said = announcement(position, changes.documents)
+        said = announcement(position, (*changes.documents, *changes.index.keys))
         request.commands.append(["PUBLISH", f"{APPLIED_CHANNEL}{partition}", said])
         return request
 

@@ -13,7 +13,7 @@ from projector_testing.trading import shop, trade
 from redis.asyncio import Redis
 
 from contracts import events, streams
-from contracts.keys import APPLIED_CHANNEL, HISTORY_LENGTH, announced
+from contracts.keys import APPLIED_CHANNEL, HISTORY_LENGTH, LISTED, announced
 from projector import parking, redis_client
 from projector.parking import Redrive
 from projector.redis_client import UnsafeRedis
@@ -136,12 +136,13 @@ async def test_what_is_applied_is_announced_in_the_same_step(redis: Redis, store
             async for message in channel.listen():
                 if message["type"] == "message":
                     break
-    assert message["data"].split(b"\n")[0] == b"2"
-    # All that queries answer as a whole is named: they must not go on answering what they remember of it.
-    assert set(announced(message["data"]) or ()) == {
-        GENERATION.product(product_id(1)),
-        GENERATION.inventory(product_id(1)),
-    }
+    assert message["data"].split()[0] == b"2"
+    # All that queries answer is named: they must not go on answering what they remember of it.
+    named = announced(message["data"]) or ()
+    indexes = {key.decode() async for key in redis.scan_iter(_type="ZSET") if b"history" not in key}
+    assert GENERATION.words(LISTED) in indexes
+    assert len(named) == len(set(named))
+    assert set(named) == {GENERATION.product(product_id(1)), GENERATION.inventory(product_id(1)), *indexes}
     assert (await redis.get(GENERATION.applied(2))).split()[0] == b"2"
 
 

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from chassis.http import Call, HeaderParameter, Reply
 from chassis.prefer import MAX_WAIT, read_preference
 from query_service.read_model.demand import DEFAULT_WAIT, NOTHING, Demand, demanded
+from query_service.read_model.image import Sendable
 
 _OURS: Final = frozenset((b"if-none-match", b"consistency-token", b"prefer"))
 _TAG: Final = re.compile(r'(?:W/)?("[^"]*")')
@@ -69,22 +70,29 @@ def document_reply(asked: Asked, tag: bytes, body: bytes) -> Reply:
     return Reply(304, b"", headers) if asked.holds(tag) else Reply(200, body, (_JSON, *headers))
 
 
-def list_reply(asked: Asked, body: bytes, *extra: Header) -> Reply:
-    """A list, or 304 where the client holds it."""
-    tag = b'"list-%s"' % blake2b(body, digest_size=8).hexdigest().encode()
-    headers = ((b"etag", tag), _NO_CACHE, *asked.applied)
-    return Reply(304, b"", headers) if asked.holds(tag) else Reply(200, body, (_JSON, *headers, *extra))
+def list_answer(body: bytes) -> Sendable:
+    """A list, ready to send."""
+    return b'"list-%s"' % blake2b(body, digest_size=8).hexdigest().encode(), body
 
 
-def page_reply(call: Call, asked: Asked, items: Sequence[bytes], next_cursor: str | None) -> Reply:
+def page_answer(call: Call, items: Sequence[bytes], next_cursor: str | None) -> Sendable:
     """A page of documents as they are stored, with a link to the next one."""
     joined = b",".join(items)
     if next_cursor is None:
-        return list_reply(asked, b'{"items":[%s],"next_cursor":null}' % joined)
+        return list_answer(b'{"items":[%s],"next_cursor":null}' % joined)
     body = b'{"items":[%s],"next_cursor":"%s"}' % (joined, next_cursor.encode())
     parameters = [(name, value) for name, value in call.query() if name != "cursor"]
     url = f"{call.raw_path}?{urlencode([*parameters, ('cursor', next_cursor)])}"
-    return list_reply(asked, body, (b"link", f'<{url}>; rel="next"'.encode()))
+    return *list_answer(body), f'<{url}>; rel="next"'.encode()
+
+
+def list_reply(asked: Asked, answer: Sendable) -> Reply:
+    """A list, or 304 where the client holds it."""
+    tag, body, *link = answer
+    headers = ((b"etag", tag), _NO_CACHE, *asked.applied)
+    if asked.holds(tag):
+        return Reply(304, b"", headers)
+    return Reply(200, body, (_JSON, *headers, *((b"link", url) for url in link)))
 
 
 REQUEST_HEADERS: Final = (

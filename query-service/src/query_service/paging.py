@@ -1,12 +1,13 @@
 """Pages: rows of ordered lists, read in bounded steps; above all those of indexes with their documents."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from contracts.documents import sendable
-from contracts.keys import Generation
+from contracts.keys import Generation, member_id
 from query_service.read_model.demand import Demand
+from query_service.read_model.lookups import KeysOf
 from query_service.read_model.reading import ReadModel, Script
 
 EXAMINED: Final = 500
@@ -24,6 +25,10 @@ class Page:
 
     items: list[bytes]
     position: bytes | None
+    looked_at: Sequence[bytes] = ()
+    """The positions of all rows that it came from, also of those that are not on it."""
+    sources: KeysOf | None = None
+    """All keys that it was read from: while none of them is written, it stays as it is. None: they are not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,20 @@ async def read_page(
     accepts: Callable[[bytes], bool] | None = None,
 ) -> Page:
     """The next `limit` documents of a stretch behind the position `after`; see `fill_page`."""
-    return await fill_page(lambda at, count: _read_rows(read_model, stretch, at, count, demand), after, limit, accepts)
+    page = await fill_page(lambda at, count: _read_rows(read_model, stretch, at, count, demand), after, limit, accepts)
+    return replace(page, sources=sources_of(stretch.indexes, stretch.documents, page.looked_at))
+
+
+def sources_of(
+    indexes: KeysOf, documents: Callable[[Generation], str], members: Sequence[bytes]
+) -> Callable[[Generation], list[str]]:
+    """The keys of indexes, and of the documents of some members."""
+
+    def sources(generation: Generation) -> list[str]:
+        prefix = documents(generation)
+        return [*indexes(generation), *(prefix + member_id(member) for member in members)]
+
+    return sources
 
 
 async def fill_page(
@@ -70,21 +88,23 @@ async def fill_page(
     up to `EXAMINED` rows are, and the page may be short although rows follow.
     """
     items: list[bytes] = []
+    looked_at: list[bytes] = []
     left = limit if accepts is None else EXAMINED
     step = limit if accepts is None else max(_FIRST_STEP, 2 * limit)
     while True:
         found = await read(after, min(step, left))
         for n, (position, item) in enumerate(found.rows, 1):
             after = position
+            looked_at.append(position)
             if item is not None and (accepts is None or accepts(item)):
                 items.append(item)
                 if len(items) == limit:
-                    return Page(items, position if found.more or n < len(found.rows) else None)
+                    return Page(items, position if found.more or n < len(found.rows) else None, looked_at)
         left -= len(found.rows)
         if not found.more:
-            return Page(items, None)
+            return Page(items, None, looked_at)
         if left <= 0:
-            return Page(items, after)
+            return Page(items, after, looked_at)
         step *= 2
 
 

@@ -13,6 +13,6 @@ class QuerySettings(ServiceSettings):
         "EUR", pattern="^[A-Z]{3}$", description="The shop's currency, until the read model has been told of it."
     )
     image_documents: int = Field(
-        10_000, ge=0, description="Hot documents that a process keeps in memory; 0: every read asks Redis."
+        10_000, ge=0, description="Hot documents and pages that a process keeps in memory; 0: every read asks Redis."
     )
     image_bytes: int = Field(64 * 1024 * 1024, ge=0, description="Memory that they may take.")

@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from contracts.documents import store
+from contracts.keys import APPLIED_CHANNEL, LISTED
 from query_service.read_model import image as module
 from query_service.read_model.announcements import Announcements
 from query_service.read_model.image import Image
@@ -355,6 +356,139 @@ async def test_absence_is_never_held(client, shop, product, make_product):
             assert (await client.get(f"/products/{absent.id}")).status_code == 404
         shop.put(absent)
         assert (await client.get(f"/products/{absent.id}")).status_code == 200
+
+
+PAGES = (
+    "/products?sort=price&category=Tea&limit=2",
+    "/products?search=chai&limit=2",
+    "/products?in_stock=true&category=Tea",
+    "/products",
+)
+
+
+@pytest.fixture
+def teas(shop, make_product):
+    """Five products with all that `PAGES` ask for, by their price."""
+    made = []
+    for number in range(5):
+        same = {"name": f"Chai {number}", "category": "Tea", "is_discontinued": False, "available": 3}
+        product = make_product(random.Random(number), **same, is_out_of_stock=False, price=f"{number + 1}.00")
+        made.append(shop.put(product))
+    return made
+
+
+def names(answer):
+    return [item["name"] for item in answer.json()["items"]]
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_page_that_was_read_is_answered_from_memory_with_the_same_bytes_and_headers(client, shop, teas, path):
+    read = await client.get(path)
+    held = await from_memory(client, path)
+    assert (held.status_code, held.content, held.headers.raw) == (200, read.content, read.headers.raw)
+    assert ("link" in held.headers) == ("limit=2" in path)
+    for headers in ({"If-None-Match": read.headers["etag"]}, {"If-None-Match": '"other"', "Prefer": "wait=3"}):
+        held = await from_memory(client, path, headers)
+        shop.announce(teas[0].id, naming=False)
+        await until_cleared()
+        read = await client.get(path, headers=headers)
+        assert (held.status_code, held.content, held.headers.raw) == (read.status_code, read.content, read.headers.raw)
+        await from_memory(client, path)
+
+
+async def test_the_next_page_is_held_beside_the_first(client, teas):
+    first = await from_memory(client, PAGES[0])
+    url = first.headers["link"].partition(">")[0][1:]
+    assert (names(first), names(await from_memory(client, url))) == (["Chai 0", "Chai 1"], ["Chai 2", "Chai 3"])
+    assert names(await from_memory(client, PAGES[0])) == ["Chai 0", "Chai 1"]
+
+
+async def test_a_page_leaves_memory_when_a_document_of_it_is_announced_and_not_when_another_is(client, shop, teas):
+    await from_memory(client, PAGES[0])
+    shop.put(replace(teas[1], name="Unannounced"))
+    shop.put(replace(teas[4], name="Announced"))
+    shop.announce(teas[4].id)
+    await until(client, "/products?ids=" + teas[4].id, lambda answer: names(answer) == ["Announced"])
+    assert names(await from_memory(client, PAGES[0])) == ["Chai 0", "Chai 1"]
+    shop.announce(teas[1].id)
+    await until(client, PAGES[0], lambda answer: names(answer) == ["Chai 0", "Unannounced"])
+
+
+@pytest.mark.parametrize(
+    ("path", "index"),
+    [
+        (PAGES[0], lambda g: g.products(LISTED, "price", "Tea")),
+        (PAGES[1], lambda g: g.words(LISTED)),
+        (PAGES[2], lambda g: g.products(LISTED, "-created_at", "Tea")),
+        (PAGES[3], lambda g: g.products(LISTED, "-created_at")),
+    ],
+)
+async def test_a_page_leaves_memory_when_its_index_is_announced(client, shop, teas, make_product, path, index):
+    """By a product that was on no page yet."""
+    await from_memory(client, path)
+    new = replace(
+        teas[0], id=UNKNOWN, sku=None, price="0.50", created_at="2027-01-01T00:00:00.000000Z", name="Chai New"
+    )
+    shop.put(new)
+    shop.announce(new.id)
+    assert "Chai New" not in names(await from_memory(client, path))
+    shop.announce(new.id, index(shop.generation))
+    await until(client, path, lambda answer: names(answer)[0] == "Chai New")
+
+
+async def test_a_page_that_looked_at_a_document_and_left_it_out_leaves_when_that_is_announced(client, shop, teas):
+    shop.put(replace(teas[2], available=0, is_out_of_stock=True))
+    assert "Chai 2" not in names(await from_memory(client, PAGES[2]))
+    shop.put(teas[2])
+    shop.announce(teas[2].id)
+    await until(client, PAGES[2], lambda answer: "Chai 2" in names(answer))
+
+
+async def test_a_projector_of_before_that_names_no_indexes_leaves_no_page_in_memory(client, shop, teas):
+    await from_memory(client, PAGES[0])
+    shop.put(replace(teas[0], id=UNKNOWN, sku=None, price="0.50", name="Chai New"))
+    shop.redis.publish(f"{APPLIED_CHANNEL}0", f"17\n{shop.generation.product(UNKNOWN)}")
+    await until(client, PAGES[0], lambda answer: names(answer)[0] == "Chai New")
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_no_token_is_answered_with_a_page_from_memory_and_what_was_read_for_one_replaces_it(
+    client, shop, teas, path
+):
+    first = names(await from_memory(client, path))[0]
+    shown = next(tea for tea in teas if tea.name == first)
+    shop.put(replace(shown, name="Chai Unannounced", version=2))
+    headers = token(shop.token(shown.id, 2))
+    assert "Chai Unannounced" in names(await client.get(path, headers=headers))
+    assert "Chai Unannounced" in names(await from_memory(client, path))
+
+
+@pytest.mark.parametrize("of_the_index", [True, False])
+async def test_a_page_is_not_held_if_it_was_announced_before_its_older_state_arrived(
+    client, shop, teas, during_the_next_read, told, of_the_index
+):
+    await from_memory(client, f"/products/{teas[0].id}")
+
+    async def written():
+        heard = told("drop")
+        if of_the_index:
+            shop.put(replace(teas[0], id=UNKNOWN, sku=None, price="0.50", name="Written"))
+            shop.announce(UNKNOWN, shop.generation.products(LISTED, "price", "Tea"))
+        else:
+            shop.put(replace(teas[0], name="Written"))
+            shop.announce(teas[0].id)
+        await heard
+
+    during_the_next_read(written)
+    assert names(await client.get(PAGES[0])) == ["Chai 0", "Chai 1"]
+    assert names(await client.get(PAGES[0]))[0] == "Written"
+
+
+async def test_a_refusal_is_never_held(client, teas):
+    for path in ("/products?limit=0", "/products?sort=colour", "/products?cursor=none"):
+        before = hits()
+        assert [(await client.get(path)).status_code // 100 for _ in range(3)] == [4, 4, 4]
+        assert hits() == before
 
 
 async def test_the_memory_can_be_turned_off(client_without_memory, shop, product):

@@ -208,7 +208,8 @@ async def test_stock_is_listed_by_what_is_available(client, filled, asked, wante
     assert [(i["available"], uuid.UUID(i["id"]).bytes) for i in items] == rows
 
 
-async def test_a_page_of_a_sort_reads_as_many_documents_as_it_sends(client, filled):
+async def test_a_page_of_a_sort_reads_as_many_documents_as_it_sends(client_without_memory, filled):
+    client = client_without_memory
     priced = {"sort": "-price", "min_price": "5", "max_price": "20"}
     for asked in ({"sort": "price"}, {"sort": "-rating", "category": "Tea"}, priced):
         await client.get("/products", params={**asked, "limit": 4})

@@ -35,7 +35,7 @@ def clock(monkeypatch):
 
 
 def put(image, key, body=b"{}"):
-    image.put(key, image.stamp(key), (b'"1"', body), {})
+    image.put(key, image.stamp(), (b'"1"', body), {})
 
 
 def held(image, keys):
@@ -77,7 +77,7 @@ def test_no_documents_turn_it_off():
 def test_absence_is_not_held_and_replaces_what_was():
     image = image_of(3)
     put(image, "a")
-    image.put("a", image.stamp("a"), None, {})
+    image.put("a", image.stamp(), None, {})
     assert held(image, "a") == []
 
 
@@ -92,7 +92,7 @@ def test_absence_is_not_held_and_replaces_what_was():
 )
 def test_what_was_read_before_something_happened_is_not_held_after_it_nor_is_what_was_held(happens):
     image = image_of(3)
-    stamp = image.stamp("a")
+    stamp = image.stamp()
     put(image, "a")
     happens(image)
     image.heard(module.monotonic())
@@ -149,3 +149,52 @@ def test_one_reader_renews_the_lease_while_the_others_are_answered(clock):
     put(image, "a")
     clock.time += RENEWED_SECONDS
     assert held(image, "aaaa") == ["a", "a", "a"]
+
+
+def put_page(image, name, sources, body=b"[]"):
+    image.put_page(name, image.stamp(), (b'"1"', body), sources)
+
+
+def test_a_page_leaves_with_any_key_that_it_was_read_from_and_by_whichever_way_nothing_is_left_of_it():
+    image = image_of(3)
+    for _ in range(3):
+        put_page(image, "first", ["a", "b"])
+        put_page(image, "second", ["b", "c"])
+        image.drop(["a"])
+        assert held(image, ["first", "second"]) == ["second"]
+        put_page(image, "first", ["a", "b"])
+        image.drop(["b"])
+        assert held(image, ["first", "second"]) == []
+    assert image._read_from == {}
+    for name in "pqrst":
+        put_page(image, name, ["a"])
+    assert image._read_from == {"a": {"r", "s", "t"}}
+    put_page(image, "t", ["z"])
+    image.drop(["a"])
+    assert held(image, "rst") == ["t"]
+    image.clear("test")
+    assert (image._read_from, image._bytes) == ({}, 0)
+
+
+@pytest.mark.parametrize("source", ["a", "b"])
+def test_a_page_is_not_held_if_any_key_was_announced_since_it_was_begun(source):
+    image = image_of(3)
+    put_page(image, "page", ["a", "b"])
+    stamp = image.stamp()
+    image.drop([source])
+    image.drop(["other"])
+    image.put_page("page", stamp, (b'"1"', b"[]"), ["a", "b"])
+    assert held(image, ["page"]) == []
+    stamp = image.stamp()
+    image.drop(["other"])
+    image.put_page("page", stamp, (b'"1"', b"[]"), ["a", "b"])
+    assert held(image, ["page"]) == ["page"]
+
+
+def test_the_keys_that_a_page_was_read_from_count_and_too_many_of_them_keep_it_out():
+    image = image_of(MUCH, 30_000)
+    for name in "abc":
+        put_page(image, name, [f"{name}{n}" for n in range(50)])
+    assert held(image, "abc") == ["b", "c"]
+    put_page(image, "b", [f"b{n}" for n in range(500)])
+    assert held(image, "abc") == ["c"]

@@ -138,6 +138,11 @@ class IndexChange:
                 NO_ENTRIES if after is None else facet.entries(generation, after),
             )
 
+    @property
+    def keys(self) -> set[str]:
+        """The sorted sets that it changes."""
+        return self.removed.keys() | self.added.keys()
+
     def merge(self, other: "IndexChange") -> None:
         """Both changes in one. A document's entries are in one of them only."""
         for mine, theirs in ((self.removed, other.removed), (self.added, other.added)):

@@ -8,7 +8,7 @@ from chassis.body import invalid, validate_parameters
 from chassis.http import Call, Reply
 from chassis.problems import Problem, parameter_error
 from contracts.documents import sendable
-from query_service.answers import asked, document_reply, list_reply, page_reply
+from query_service.answers import asked, document_reply, list_answer, list_reply, page_answer
 from query_service.journals import Journal, history_reply
 from query_service.paging import Page
 from query_service.parameters import no_query
@@ -20,7 +20,7 @@ from query_service.products.related import RelatedQuery, related_products
 from query_service.products.search import search_products
 from query_service.read_model.demand import Demand
 from query_service.read_model.reading import ReadModel
-from query_service.replying import reply_page
+from query_service.replying import answer_page
 
 
 class ProductQueries:
@@ -80,27 +80,35 @@ class ProductQueries:
         items = await related_products(self._read_model, product_id, query.limit, wanted.demand)
         if items is None:
             raise no_product(product_id)
-        return list_reply(wanted, b'{"items":[%s]}' % b",".join(items))
+        return list_reply(wanted, list_answer(b'{"items":[%s]}' % b",".join(items)))
 
     async def categories(self, call: Call) -> Reply:
         no_query(call)
         wanted = asked(call)
         counted = await list_categories(self._read_model, wanted.demand)
         items = [{"category": category, "products": products} for category, products in counted]
-        return list_reply(wanted, orjson.dumps({"items": items}))
+        return list_reply(wanted, list_answer(orjson.dumps({"items": items})))
 
     async def several(self, call: Call) -> Reply:
         """A page of a list or a search, or the products with certain ids."""
+        wanted = asked(call)
+        place = self._read_model.place(call.target)
+        held = place.held(wanted.demand)
+        if held is not None:
+            return list_reply(wanted, held)
         query = validate_parameters(ProductsQuery, call.query())
         if query.ids is not None:
-            wanted = asked(call)
-            return page_reply(call, wanted, await self._with_ids(query.ids, query, wanted.demand), None)
+            items = await self._with_ids(query.ids, query, wanted.demand)
+            return list_reply(wanted, page_answer(call, items, None))
 
         def read(after: bytes | None, demand: Demand) -> Awaitable[Page]:
             find = list_products if query.search is None else search_products
             return find(self._read_model, query, after, demand)
 
-        return await reply_page(call, query, query.binding(), read)
+        answer, page = await answer_page(call, wanted.demand, query, query.binding(), read)
+        if page.sources is not None:
+            place.hold(answer, page.sources)
+        return list_reply(wanted, answer)
 
     async def _with_ids(self, ids: tuple[str, ...], query: ProductsQuery, demand: Demand) -> list[bytes]:
         """Those of the ids that there are, discontinued or not, in the order asked for."""

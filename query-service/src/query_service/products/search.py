@@ -14,7 +14,7 @@ import orjson
 
 from contracts.documents import ProductDisplay, sendable
 from contracts.keys import Generation, member_id, sort_member
-from query_service.paging import EXAMINED, Page, read_page
+from query_service.paging import EXAMINED, Page, read_page, sources_of
 from query_service.products.filters import ProductFilter, ProductsQuery
 from query_service.products.listing import document_prefix, stretch_of
 from query_service.read_model.demand import Demand
@@ -96,7 +96,8 @@ class _Search:
         if kind == b"page":
             members, documents = found
             items = [document[1] for document in map(sendable, documents) if document is not None]
-            return Page(items, members[count - 1] if len(members) > count else None)
+            sources = sources_of(self._indexes, document_prefix, members[:count])
+            return Page(items, members[count - 1] if len(members) > count else None, sources=sources)
         ahead = sorted({member for members in found for member in members})
         # Behind the first `count`, a range that was cut off may lack members.
         return await self._fill(ahead[:count], more=len(ahead) > count)

@@ -38,6 +38,27 @@ class Script:
         self.digest = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
+class Place:
+    """The place in memory of one page."""
+
+    __slots__ = ("_generation", "_image", "_name", "_stamp")
+
+    def __init__(self, image: Image, generation: Generation, target: str) -> None:
+        self._image = image
+        self._generation = generation
+        self._name = f"g{generation.number} {target}"
+        self._stamp = image.stamp()
+
+    def held(self, demand: Demand) -> Sendable | None:
+        """The page, if it may be answered from memory."""
+        return self._image.get(self._name, demand)
+
+    def hold(self, page: Sendable, sources: KeysOf) -> None:
+        """Keeps what was read since, until a key that it came from is written."""
+        # Were the generation another one by now, all would have been cleared since the stamp.
+        self._image.put_page(self._name, self._stamp, page, sources(self._generation))
+
+
 class ReadModel:
     """Documents and indexes of one whole generation a read, at least as new as demanded.
 
@@ -62,6 +83,10 @@ class ReadModel:
         if not demand.seen:
             return (await self._read_document(key_of, demand))[1]
         return await self._until_met(demand, lambda: self._read_document(key_of, demand))
+
+    def place(self, target: str) -> "Place":
+        """Where the page that a request target asks for is in memory, or will be: to be had before it is read."""
+        return Place(self._image, self._live.known, target)
 
     async def lookup(self, keys_of: KeysOf, demand: Demand) -> Values:
         """The values of keys, in their order. Lookups that are asked for together share a round trip."""
@@ -99,7 +124,7 @@ class ReadModel:
     ) -> tuple[Values, Sendable | None]:
         """What a demand looks at, and the document, which the image is given when the demand is met."""
         key = key_of(self._live.known)
-        stamp = self._image.stamp(key)
+        stamp = self._image.stamp()
         *head, stored = await self._lookups.get(lambda generation: [*demand.keys(generation), key_of(generation)])
         document = sendable(stored)
         if demand.met(head):

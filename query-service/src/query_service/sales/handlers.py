@@ -13,7 +13,7 @@ from chassis.http import Call, Reply
 from chassis.problems import Problem, parameter_error
 from contracts.documents import DaySales
 from contracts.money import from_ticks
-from query_service.answers import asked, list_reply
+from query_service.answers import asked, list_answer, list_reply
 from query_service.parameters import Day, Parameters
 from query_service.read_model.demand import Demand
 from query_service.read_model.reading import ReadModel, Script
@@ -72,7 +72,7 @@ class SalesQueries:
     async def daily(self, call: Call) -> Reply:
         days = validate_parameters(SalesQuery, call.query()).days(datetime.now(UTC).date())
         wanted = asked(call)
-        return list_reply(wanted, orjson.dumps(await self._sales(days, wanted.demand)))
+        return list_reply(wanted, list_answer(orjson.dumps(await self._sales(days, wanted.demand))))
 
     async def _sales(self, days: list[date], demand: Demand) -> Sales:
         dates = [day.isoformat() for day in days]

@@ -68,6 +68,11 @@ class Call:
         return bytes(self._scope["raw_path"]).decode("latin-1")
 
     @property
+    def target(self) -> str:
+        """Path and query as they were sent."""
+        return f"{self.raw_path}?{bytes(self._scope['query_string']).decode('latin-1')}"
+
+    @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         """All headers as they came, names in lower case."""
         headers: list[tuple[bytes, bytes]] = self._scope["headers"]

@@ -11,7 +11,6 @@ costs more than another. Every product is in the indexes of one listing: `LISTED
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
-from uuid import UUID
 
 from contracts.documents import ProductDisplay
 from contracts.money import to_ticks
@@ -258,17 +257,24 @@ def _id_bytes(canonical_uuid: str) -> bytes:
 
 def member_id(member: bytes) -> str:
     """The id at the end of any index member."""
-    return str(UUID(bytes=member[-ID_BYTES:]))
+    digits = member[-ID_BYTES:].hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def announcement(position: int, documents: Iterable[str]) -> str:
-    """What is published of a step: the highest position applied, and behind it, a line each, the keys it wrote."""
-    return f"{position}\n" + "\n".join(documents)
+_NAMES_INDEXES: Final = b" indexes"
+
+
+def announcement(position: int, keys: Iterable[str]) -> str:
+    """What is published of a step: the highest position applied, and behind it, a line each, the keys it wrote.
+
+    They are those of documents and of indexes. The first line says so: projectors of before named documents alone.
+    """
+    return f"{position}{_NAMES_INDEXES.decode()}\n" + "\n".join(keys)
 
 
 def announced(said: bytes) -> list[str] | None:
-    """The keys in an announcement; None if it does not say what was written."""
-    _, line_feed, keys = said.partition(b"\n")
-    if not line_feed:
+    """The keys in an announcement; None if it does not say all that was written."""
+    head, line_feed, keys = said.partition(b"\n")
+    if not (line_feed and head.endswith(_NAMES_INDEXES)):
         return None
     return keys.decode(errors="replace").split("\n") if keys else []
