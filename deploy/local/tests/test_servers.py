@@ -3,6 +3,9 @@
 import asyncio
 import json
 from collections.abc import Callable
+from copy import copy
+from types import SimpleNamespace
+from typing import cast
 
 import aio_pika
 import asyncpg
@@ -10,11 +13,13 @@ import pytest
 from redis.asyncio import Redis as RedisClient
 
 from stockroom_local import children
+from stockroom_local.errors import ServerFailed
 from stockroom_local.pytest_plugin import OwnServers
 from stockroom_local.servers import Trio, wire
-from stockroom_local.servers.base import Server
+from stockroom_local.servers.base import Engine, Server
 from stockroom_local.servers.postgres import Postgres
 from stockroom_local.servers.processes import ProcessEngine
+from stockroom_local.servers.redis import Redis
 
 STANDARD_PORTS = {5432, 5672, 6379, 4369, 25672, 15672}
 
@@ -53,6 +58,49 @@ async def test_a_database_is_dropped_while_somebody_is_connected_whom_only_a_sup
     with pytest.raises((asyncpg.PostgresError, OSError)):
         await connection.execute("select 1")
     connection.terminate()
+
+
+class Loading(Server):
+    """A server that answers once it was asked often enough whether it is loading."""
+
+    title = "Loading"
+    url = ""
+
+    def __init__(self, engine: Engine, asked: int) -> None:
+        super().__init__(engine)
+        self.left = asked
+
+    def answers(self) -> bool:
+        return self.left == 0
+
+    def is_loading(self) -> bool:
+        self.left -= 1
+        return self.left >= 0
+
+
+def engine(port: int = 0) -> Engine:
+    return cast(Engine, SimpleNamespace(port=port, running=lambda: True, log=lambda: ""))
+
+
+def test_a_server_that_has_much_to_load_is_waited_for() -> None:
+    Loading(engine(), 5).wait_ready(0.01)
+    with pytest.raises(ServerFailed, match="did not answer"):
+        Loading(engine(), -1).wait_ready(0.01)
+
+
+async def test_a_redis_that_loads_says_so(redis_server: Redis) -> None:
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"PING\r\n")
+        writer.write(b"-LOADING Redis is loading the dataset in memory\r\n")
+        writer.close()
+
+    assert not redis_server.is_loading()
+    server = await asyncio.start_server(say, "127.0.0.1", 0)
+    loading = copy(redis_server)
+    loading.engine = engine(server.sockets[0].getsockname()[1])
+    async with server:
+        assert await asyncio.to_thread(loading.is_loading)
+        assert not await asyncio.to_thread(loading.answers)
 
 
 async def _write(trio: Trio) -> None:

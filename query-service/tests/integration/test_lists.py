@@ -88,6 +88,8 @@ def bounds(request, monkeypatch):
         monkeypatch.setattr(search, "EXAMINED", 12)
         monkeypatch.setattr(search, "FEW", 9)
         monkeypatch.setattr(search, "MERGED", 3)
+        monkeypatch.setattr(search, "GATHERED", 60)
+        monkeypatch.setattr(search, "STRETCH", 7)
 
 
 @pytest.mark.parametrize("sort", SORTS)
@@ -118,6 +120,27 @@ async def test_search_finds_what_a_model_finds(client, filled, bounds, seed):
         expected = in_order([p for p in filled.products.values() if fits(p, asked)], asked["sort"])
         items = await all_pages(client, "/products", asked, limit=rnd.choice((2, 9, 100)))
         assert [item["id"] for item in items] == [p.id for p in expected], asked
+
+
+async def test_a_search_finds_the_oldest_of_many_products_at_once(client, filled, make_product, monkeypatch):
+    """Its prefix begins too many words to be merged, and the newest products, which a walk would meet, have none."""
+    monkeypatch.setattr(paging, "EXAMINED", 12)
+    monkeypatch.setattr(search, "FEW", 9)
+    monkeypatch.setattr(search, "MERGED", 3)
+    monkeypatch.setattr(search, "STRETCH", 4)
+    rnd = random.Random(3)
+    old = [
+        filled.put(
+            make_product(
+                rnd, name=f"Zeta{n}", created_at=f"2025-01-01T00:00:{n:02}.000000Z", is_discontinued=False, sku=None
+            )
+        )
+        for n in range(15)
+    ]
+    for asked in ({}, {"category": "Tea"}, {"search": "zeta ze"}):
+        answer = await client.get("/products", params={"search": "zeta", "limit": 3, **asked})
+        wanted = [product.id for product in reversed(old) if fits(product, {"search": "zeta", **asked})]
+        assert [item["id"] for item in answer.json()["items"]] == wanted[:3]
 
 
 def random_filters(rnd):

@@ -1,4 +1,4 @@
-"""Reading as the shop grows; and what every process needs for it.
+"""Reading as the shop grows, what every process needs for it, and what a rebuild and a comparison take at its end.
 
 The shop is filled through the executor while the whole pipeline follows, and measured at each size: requests at a
 constant rate, half of what one query-service holds at the smallest size.
@@ -14,6 +14,7 @@ from redis import Redis
 from benchmarks.bench import Bench, Request
 from benchmarks.figures import Figure, Line, Result, figure, within
 from benchmarks.rows.reads import RATINGS, by_name, by_price, one_product
+from benchmarks.rows.rebuild import meanwhile, operate, rebuild
 from benchmarks.settings import CONNECTIONS
 from benchmarks.shop import Measured, OurShop
 from stockroom_local.waiting import wait_until
@@ -37,6 +38,7 @@ def measure(bench: Bench) -> Result:
         for size in bench.settings.sizes:
             growth.grow_to(size)
             growth.measure()
+        growth.remake()
     return growth.result()
 
 
@@ -51,6 +53,7 @@ class Growth:
         self._memory: list[dict[str, Any]] = []
         self._costs: dict[int, dict[str, Any]] = {}
         self._filling: dict[str, float] = {}
+        self._remade: dict[str, Any] = {}
 
     @property
     def _processes(self) -> Iterator[Measured]:
@@ -103,6 +106,20 @@ class Growth:
             self._late[kind][self._size] = figure("ms", [one["latency"]["0.99"] * 1e3 for one in rounds])
         self._costs[self._size] = {**costs(shop, self._size), "cpu at rest": at_rest, "cpu filling": self._filling}
 
+    def remake(self) -> None:
+        """Makes the read model anew while clients read, and compares it with the log."""
+        total = self._shop.drawn()
+        self._bench.tell(f"a new generation from {total:,} events")
+        rebuilt = rebuild(self._bench, self._shop, total, self._size)
+        self._bench.tell(f"comparing it with {total:,} events")
+        began = time.perf_counter()
+        told = operate(self._shop, "verify")
+        self._remade = {
+            "events": total,
+            "rebuild": rebuilt,
+            "verify": {"seconds": time.perf_counter() - began, "told": told},
+        }
+
     def _side(self, kind: str) -> Callable[[], dict[str, Any]]:
         requests, rate = KINDS[kind](self._size), self._rates[kind]
 
@@ -134,8 +151,10 @@ class Growth:
             "sizes": {str(size): seen for size, seen in self._seen.items()},
             "memory": self._memory,
             "costs": {str(size): cost for size, cost in self._costs.items()},
+            "remade": self._remade,
         }
-        return Result([*lines, *memory_lines(self._memory)], notes(self._costs), details)
+        lines += memory_lines(self._memory) + remade_lines(self._remade)
+        return Result(lines, notes(self._costs), details)
 
 
 def next_size(now: int, end: int) -> int:
@@ -156,6 +175,16 @@ def memory_lines(memory: list[dict[str, Any]]) -> list[Line]:
             within(GROWS_MOST),
         )
         for name, resident in last["resident"].items()
+    ]
+
+
+def remade_lines(remade: dict[str, Any]) -> list[Line]:
+    """The command that compares fails where anything differs."""
+    events, rebuilt, verified = remade["events"], remade["rebuild"], remade["verify"]
+    return [
+        Line(f"a new generation from {events:,} events", figure("/s", [rebuilt["rate"]])),
+        *meanwhile([rebuilt]),
+        Line(f"compared with {events:,} events, no difference", figure("/s", [events / verified["seconds"]])),
     ]
 
 

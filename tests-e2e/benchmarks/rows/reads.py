@@ -1,9 +1,9 @@
 """One product, a page of a category by price, and a search by name: beside the CRUD shop's, and beside bare bytes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from random import Random
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
@@ -11,7 +11,7 @@ import httpx
 from benchmarks import workload
 from benchmarks.bench import Bench, Request
 from benchmarks.figures import LOWER, Line, Result, figure, share_of, times
-from benchmarks.shop import OurShop
+from benchmarks.shop import Measured, OurShop
 
 ONE_TITLE = "One product"
 LISTS_TITLE = "List and search"
@@ -73,8 +73,10 @@ def measure_lists(bench: Bench) -> Result:
             "a page by price within a category": by_price(bench.settings.products),
             "search by the beginning of a word": by_name(bench.settings.products),
         }.items():
-            seen = bench.rounds(sides(bench, shop, crud_url, requests))
-            result.lines += compared(what, seen)
+            seen = bench.rounds(
+                {**sides(bench, shop, crud_url, requests), "no memory": from_redis(bench, shop, requests)}
+            )
+            result.lines += [*compared(what, seen), without_memory(what, seen)]
             result.details[what] = seen
     return result
 
@@ -101,6 +103,22 @@ def sides(bench: Bench, shop: OurShop, crud_url: str, requests: list[Request]) -
             return bench.closed_loop(urls, requests, 200)
 
     return {"Stockroom": ours, "CRUD": crud}
+
+
+def from_redis(bench: Bench, shop: OurShop, requests: list[Request]) -> Callable[[], dict[str, Any]]:
+    """Every page read from Redis, none answered from memory: as if something of each were written all the time."""
+    queries = cast(Measured, shop.system.queries).with_settings({"STOCKROOM_IMAGE_DOCUMENTS": "0"})
+
+    def side() -> dict[str, Any]:
+        with shop.running(queries):
+            return bench.closed_loop([queries.url], requests, 200)
+
+    return side
+
+
+def without_memory(what: str, seen: dict[str, list[dict[str, Any]]]) -> Line:
+    rates = {side: figure("/s", [one["rate"] for one in rounds]) for side, rounds in seen.items()}
+    return Line(f"{what}, none from memory", rates["no memory"], "CRUD", rates["CRUD"])
 
 
 def compared(what: str, seen: dict[str, list[dict[str, Any]]]) -> list[Line]:

@@ -35,25 +35,26 @@ def measure(bench: Bench) -> Result:
         with shop.running():
             shop.becomes_level()
             seen = bench.rounds({"rebuild": lambda: rebuild(bench, shop, total, int(added))})["rebuild"]
-    rates = figure("/s", [one["rate"] for one in seen])
-    failed = sum(one["failed"] for one in seen)
-    slowest = figure("ms", [one["reads"]["latency"]["1.0"] * 1e3 for one in seen])
+    rates, projector = figure("/s", [one["rate"] for one in seen]), figure("/s", [own["rate"]])
     return Result(
         [
-            Line(
-                f"a new generation from {total:,} events",
-                rates,
-                "the projector",
-                figure("/s", [own["rate"]]),
-                times(1.5),
-            ),
-            Line("reads that failed meanwhile", figure("reads", [failed]), reach=NONE),
-            Line("the slowest read meanwhile", slowest, reach=at_most(WAITS_MS, "ms")),
-            Line("reads meanwhile, p99", figure("ms", [one["reads"]["latency"]["0.99"] * 1e3 for one in seen])),
+            Line(f"a new generation from {total:,} events", rates, "the projector", projector, times(1.5)),
+            *meanwhile(seen),
         ],
         ["from the command to the switch, without the comparison with the log; the projector's rate is of one round"],
         {"projector": own, "rebuild": seen},
     )
+
+
+def meanwhile(seen: list[dict[str, Any]]) -> list[Line]:
+    """How the reads went while generations were made."""
+    failed = sum(one["failed"] for one in seen)
+    slowest, late = (figure("ms", [one["reads"]["latency"][share] * 1e3 for one in seen]) for share in ("1.0", "0.99"))
+    return [
+        Line("reads that failed meanwhile", figure("reads", [failed]), reach=NONE),
+        Line("the slowest read meanwhile", slowest, reach=at_most(WAITS_MS, "ms")),
+        Line("reads meanwhile, p99", late),
+    ]
 
 
 def rebuild(bench: Bench, shop: OurShop, total: int, products: int) -> dict[str, Any]:

@@ -1,19 +1,21 @@
-"""Search by words. Three ways lead to the same list; the cheapest is taken, and each page may take another.
+"""Search by words. Four ways lead to the same list; the cheapest is taken, and each page may take another.
 
 A position is always that of the list's own sort, (sort key, id), so a cursor serves whichever way comes next:
 
 1. newest first, by merging the index ranges of the words that begin with the prefix: reads one page;
 2. few candidates: all of them are read, judged and sorted;
-3. many: the sort's own index is walked and its products are judged, a bounded number a page.
+3. newest first, more candidates of too many words: all are looked at for the newest ones, a stretch at a time;
+4. many: the sort's own index is walked and its products are judged, a bounded number a page.
 """
 
 from collections.abc import Callable, Sequence
+from heapq import nsmallest
 from typing import Final
 
 import orjson
 
 from contracts.documents import ProductDisplay, sendable
-from contracts.keys import Generation, member_id, sort_member
+from contracts.keys import Generation, Listing, member_id, sort_member
 from query_service.paging import EXAMINED, Page, read_page, sources_of
 from query_service.products.filters import ProductFilter, ProductsQuery
 from query_service.products.listing import document_prefix, stretch_of
@@ -26,8 +28,15 @@ FEW: Final = 1000
 MERGED: Final = 32
 """So many distinct words are merged."""
 
+GATHERED: Final = 20_000
+"""So many candidates are looked at for the newest ones. Of a million products a walk would meet one in fifty."""
+
+STRETCH: Final = 2000
+"""So many of them at once: Redis serves nobody else meanwhile."""
+
 CANDIDATES: Final = Script("candidates.lua")
 NEWEST: Final = Script("newest.lua")
+NEXT_STRETCH: Final = Script("stretch.lua")
 
 Row = tuple[bytes, bytes]
 """A member of the sort's index, and the body of its document."""
@@ -58,6 +67,8 @@ class _Search:
         rarest = words[counts.index(min(counts))]
         if self._newest_first and not alone and (page := await self._merged(rarest, EXAMINED, alone)):
             return page
+        if self._newest_first and min(counts) <= GATHERED:
+            return await self._gathered(rarest, EXAMINED)
         stretch = stretch_of(self._query)
         after = self._after or None
         return await read_page(
@@ -101,6 +112,27 @@ class _Search:
         ahead = sorted({member for members in found for member in members})
         # Behind the first `count`, a range that was cut off may lack members.
         return await self._fill(ahead[:count], more=len(ahead) > count)
+
+    async def _gathered(self, prefix: str, count: int) -> Page:
+        """From the newest `count` candidates behind the position, of all that there are."""
+        newest: list[bytes] = []
+        for listing in self._query.listings:
+            low = b"[" + prefix.encode()
+            while True:
+                members = await self._stretch(listing, low, prefix)
+                found = {member.partition(b"\0")[2] for member in members}.union(newest)
+                newest = nsmallest(count + 1, (member for member in found if member > self._after))
+                if len(members) < STRETCH:
+                    break
+                low = b"(" + members[-1]
+        return await self._fill(newest[:count], more=len(newest) > count)
+
+    async def _stretch(self, listing: Listing, low: bytes, prefix: str) -> list[bytes]:
+        answer = await self._read_model.run(
+            NEXT_STRETCH, lambda g: [g.words(listing)], lambda _: [low, prefix, STRETCH], self._demand
+        )
+        members: list[bytes] = answer[0]
+        return members
 
     async def _fill(self, ahead: list[bytes], more: bool) -> Page:
         """The first `limit` of ordered candidates that fit; `more` says that others follow the last."""

@@ -66,6 +66,10 @@ class Server(ABC):
     def answers(self) -> bool:
         """Whether it serves a client at this moment. Never raises, never takes longer than 5 seconds."""
 
+    def is_loading(self) -> bool:
+        """Whether it is reading its data from disk at this moment, which takes as long as there is much of it."""
+        return False
+
     @property
     def running(self) -> bool:
         """Whether its process lives."""
@@ -81,7 +85,10 @@ class Server(ABC):
         self.engine.launch()
 
     def wait_ready(self, seconds: float = READY_SECONDS) -> None:
-        """Returns when the server answers; ServerFailed if it ends before that or takes longer than `seconds`."""
+        """Returns when the server answers; ServerFailed if it ends before that or takes longer than `seconds`.
+
+        One that says that it is loading its data is given as long again.
+        """
         serves = False
 
         def settled() -> bool:
@@ -89,7 +96,8 @@ class Server(ABC):
             serves = self.answers()
             return serves or not self.engine.running()
 
-        wait_until(settled, seconds, pause=0.05)
+        while not wait_until(settled, seconds, pause=0.05) and self.is_loading():
+            pass
         if not self.engine.running():
             raise ServerFailed(f"{self.title} ended while starting.\n{self.log_tail()}")
         if not serves:

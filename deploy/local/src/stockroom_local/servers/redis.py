@@ -47,6 +47,9 @@ class Redis(Server):
     def answers(self) -> bool:
         return wire.redis_command(self.port, "PING") == "+PONG"
 
+    def is_loading(self) -> bool:
+        return wire.redis_command(self.port, "PING").startswith("-LOADING")
+
     def empty(self) -> None:
         """Deletes every key of every database."""
         answer = wire.redis_command(self.port, "FLUSHALL", seconds=30)
