@@ -75,3 +75,19 @@ async def test_at_a_constant_rate_those_who_wait_for_a_connection_are_charged_wi
     latency = seen["latency"]
     assert latency["1.0"] >= 0.4
     assert latency["0.5"] >= 0.1
+
+
+async def test_at_a_constant_rate_no_connection_rests_until_its_server_closes_it() -> None:
+    """A request on a closed one would never be answered, and the run never end."""
+    used: set[int] = set()
+
+    class Noting(Answering):
+        def data_received(self, data: bytes) -> None:
+            used.add(id(self))
+            super().data_received(data)
+
+    listening = await asyncio.get_running_loop().create_server(lambda: Noting(0.0), "127.0.0.1", 0)
+    async with listening:
+        url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        seen = await constant_rate.run(asked(url, rate=100.0, seconds=0.3, connections=8))
+    assert (seen["count"], len(used)) == (30, 8)

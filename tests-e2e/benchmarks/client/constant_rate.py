@@ -27,7 +27,7 @@ class ConstantRate:
     def __init__(self, requests: list[bytes], warm: int) -> None:
         self._requests = requests
         self._warm = warm
-        self._free: list[Connection] = []
+        self._free: deque[Connection] = deque()
         self._waiting: deque[tuple[int, float]] = deque()
         self._intended: dict[Connection, float] = {}
         self._outstanding = 0
@@ -38,7 +38,7 @@ class ConstantRate:
         self.seen.begin()
 
     def start(self, connections: list[Connection]) -> None:
-        self._free = list(connections)
+        self._free.extend(connections)
 
     def arrive(self, number: int, intended: float) -> None:
         if number == self._warm:
@@ -54,7 +54,10 @@ class ConstantRate:
 
     def _send(self) -> None:
         while self._waiting and self._free:
-            connection = self._free.pop()
+            # The one that rested longest: servers close those that nothing comes on for a minute.
+            connection = self._free.popleft()
+            if not connection.is_open:
+                continue
             number, intended = self._waiting.popleft()
             self._intended[connection] = intended
             connection.send(self._requests[number % len(self._requests)])
