@@ -26,7 +26,7 @@ check: env ## format, lint, types, import rules
 
 bench: env ## measure Stockroom beside its peers, on this machine: `make bench ROW=relay ROUNDS=1 SCALE=0.1 GROWTH=1000000`
 	@PYTHONPATH=tests-e2e exec .venv/bin/python -m benchmarks --row "$(ROW)" --rounds $(or $(ROUNDS),3) \
-		--scale $(or $(SCALE),1) --growth $(or $(GROWTH),100000) --apis $(or $(APIS),1)
+		--scale $(or $(SCALE),1) --growth $(or $(GROWTH),100000) --apis $(or $(APIS),1) $(if $(RENEW),--renew)
 
 chaos: env ## break the whole system under load: `make chaos SECONDS=300 SEED=7`
 	@PYTHONPATH=tests-e2e exec .venv/bin/python -m chaos --seconds $(or $(SECONDS),300) --seed "$(SEED)"

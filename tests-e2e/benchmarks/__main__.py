@@ -4,6 +4,7 @@ Durability is on, on both sides. Every figure has its peer from the same run; a 
 """
 
 import argparse
+import json
 import logging
 import os
 import shutil
@@ -89,13 +90,14 @@ def read_settings() -> Settings:
     parser.add_argument("--scale", type=float, default=1.0, help="of all counts and times; small: does it work at all?")
     parser.add_argument("--growth", type=int, default=100_000, help="products at the end of the growth rows")
     parser.add_argument("--apis", type=int, default=1, help="API processes on either side")
+    parser.add_argument("--renew", action="store_true", help="let these rows take the place of those in results/")
     given = parser.parse_args()
     rows = tuple(name.strip() for name in given.row.split(",") if name.strip())
     unknown = [name for name in rows if name not in ROWS]
     if unknown:
         parser.error(f"there is no row {', '.join(unknown)}; there are {', '.join(ROWS)}")
     try:
-        return Settings(given.rounds, given.scale, given.growth, given.apis, rows)
+        return Settings(given.rounds, given.scale, given.growth, given.apis, rows, given.renew)
     except ValueError as error:
         parser.error(str(error))
 
@@ -115,7 +117,7 @@ def run(settings: Settings, console: Console) -> int:
             own = f"{document['client']['rate']:,.0f} requests/s"
             progress.say(f"the load itself manages {own} against a server that does nothing")
             # What is measured is kept at once: a run of an hour may be interrupted.
-            results = measure(bench, progress, document, lambda done: report.write(home / "results", document, done))
+            results = measure(bench, progress, document, lambda: report.write(home / "results", document))
     return finish(settings, console, home, peers, document, results)
 
 
@@ -155,10 +157,8 @@ def ceiling(bench: Bench) -> dict[str, Any]:
         return bench.closed_loop([url], [("GET", "/", None)], 200)
 
 
-def measure(
-    bench: Bench, progress: Progress, document: dict[str, Any], keep: Callable[[dict[str, Result]], None]
-) -> dict[str, Result]:
-    """By title; `keep` gets to see them after each row. A row that fails is told, and the others go on."""
+def measure(bench: Bench, progress: Progress, document: dict[str, Any], keep: Callable[[], None]) -> dict[str, Result]:
+    """By title; `keep` is called after each row, which the document has then. One that fails is told, others go on."""
     results: dict[str, Result] = {}
     for name in bench.settings.rows or ROWS:
         title, row = ROWS[name]
@@ -170,7 +170,7 @@ def measure(
             result = row(bench)
         except Exception as error:
             progress.say(Text(f"{title} failed: {error}", style="red"))
-            document["rows"][name] = {"title": title, "failed": traceback.format_exc()}
+            document["rows"][name] = {"title": title, "run": run_of(document), "failed": traceback.format_exc()}
             continue
         finally:
             progress.end()
@@ -179,14 +179,18 @@ def measure(
             result.notes.append(f"before it began, {busy:.0%} of the machine were at work on something else")
         results[title] = result
         seconds = time.perf_counter() - began
-        about = {"load_average": load, "busy_before": busy, "seconds": seconds}
+        about = {"run": run_of(document), "load_average": load, "busy_before": busy, "seconds": seconds}
         document["rows"][name] = {"title": title, **about, **report.to_json(result)}
         if result.lines:
             progress.say(report.table({title: result}))
-        keep(results)
+        keep()
         for shown in result.grids:
             progress.say(report.grid(shown))
     return results
+
+
+def run_of(document: dict[str, Any]) -> dict[str, Any]:
+    return {"began": document["began"], "settings": document["settings"]}
 
 
 def finish(
@@ -198,9 +202,14 @@ def finish(
         for note in result.notes:
             console.print(Text(f"{title}: {note}"))
     complete = len(results) == len(settings.rows or ROWS)
-    folder = RESULTS if settings.is_whole and complete else home / "results"
+    folder = home / "results"
+    if settings.renews:
+        kept = json.loads((RESULTS / "figures.json").read_text())
+        document, folder = report.renewed(kept, document), RESULTS
+    elif settings.is_whole and complete:
+        folder = RESULTS
     console.print(Text(report.circumstances(document)))
-    report.write(folder, document, results)
+    report.write(folder, document)
     draw = [str(peers), "-m", "benchmarks.plots", str(folder)]
     drawn = subprocess.run(draw, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])})
     console.print(Text(f"Figures and plots: {folder}"))

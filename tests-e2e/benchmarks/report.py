@@ -3,12 +3,12 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.figures import FALLS_SHORT, Grid, Line, Result
+from benchmarks.figures import FALLS_SHORT, Grid, Line, Result, figure
 
 COLUMNS = ("What", "Stockroom", "beside it", "ratio", "to reach", "verdict")
 
@@ -27,18 +27,26 @@ def table(results: Mapping[str, Result]) -> Table:
 
 
 def cells(line: Line) -> list[Text]:
-    beside = f"{line.beside}: {line.theirs}" if line.theirs is not None else line.beside
-    ratio = "" if line.ratio is None else f"{line.ratio:.2f}" if line.ratio < 10 else f"{line.ratio:.1f}"
-    style = "red" if line.verdict == FALLS_SHORT else "green"
-    reach = line.reach.text if line.reach is not None else ""
+    what, *others, verdict = texts(line.to_json())
+    style = "red" if verdict == FALLS_SHORT else "green"
+    return [Text(f"  {what}"), *map(Text, others), Text(verdict, style=style)]
+
+
+def texts(line: Mapping[str, Any]) -> list[str]:
+    """What stands in the columns for a line, as JSON keeps it."""
+    theirs, ratio = line["theirs"], line["ratio"]
     return [
-        Text(f"  {line.what}"),
-        Text(str(line.ours)),
-        Text(beside),
-        Text(ratio),
-        Text(reach),
-        Text(line.verdict, style=style),
+        line["what"],
+        _said(line["ours"]),
+        f"{line['beside']}: {_said(theirs)}" if theirs else line["beside"],
+        "" if ratio is None else f"{ratio:.2f}" if ratio < 10 else f"{ratio:.1f}",
+        line["reach"] or "",
+        line["verdict"] or "",
     ]
+
+
+def _said(kept: Mapping[str, Any]) -> str:
+    return str(figure(kept["unit"], kept["rounds"]))
 
 
 def grid(shown: Grid) -> Table:
@@ -55,12 +63,13 @@ def _is_figures(shown: Grid, column: int) -> bool:
     return all(not row[column] or row[column][0] in "-0123456789" for row in shown.rows)
 
 
-def markdown(results: Mapping[str, Result]) -> str:
+def markdown(document: Mapping[str, Any]) -> str:
     """Everything as tables of the README."""
-    lines = [[cell.plain.strip() for cell in cells(line)] for result in results.values() for line in result.lines]
+    rows = [row for row in document["rows"].values() if "failed" not in row]
+    lines = [texts(line) for row in rows for line in row["lines"]]
     parts = [_markdown_table(COLUMNS, lines)] if lines else []
-    for result in results.values():
-        parts += [f"{each.title}:\n\n{_markdown_table(each.columns, each.rows)}" for each in result.grids]
+    for row in rows:
+        parts += [f"{each['title']}:\n\n{_markdown_table(each['columns'], each['rows'])}" for each in row["grids"]]
     return "\n".join(parts)
 
 
@@ -79,8 +88,8 @@ def to_json(result: Result) -> dict[str, Any]:
 
 
 def circumstances(document: Mapping[str, Any]) -> str:
-    """On what the figures stand, in a sentence."""
-    machine, servers, settings = document["machine"], document["servers"], document["settings"]
+    """On what the figures stand, in a sentence for each of the runs that they come from."""
+    machine, servers = document["machine"], document["servers"]
     parts = [
         f"{machine['cores']} cores ({machine['processor']})",
         f"{machine['memory_gib']:g} GiB",
@@ -89,16 +98,48 @@ def circumstances(document: Mapping[str, Any]) -> str:
         f"RabbitMQ {servers['rabbitmq']['version']}",
         f"Redis {servers['redis']['version']}",
         "durability on",
+    ]
+    runs: dict[str, list[str]] = {}
+    for name, row in document["rows"].items():
+        runs.setdefault(f"{row['run']['began']}: {_settings(row['run']['settings'])}", []).append(name)
+    return "\n\n".join([", ".join(parts), *(f"{', '.join(names)}: {run}" for run, names in runs.items())])
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    parts = [
         f"{settings['rounds']} round(s)",
         f"loads of {settings['seconds']:g} s after {settings['warm_seconds']:g} s",
         f"{settings['connections']} connections",
         f"{settings['apis']} API process(es) on either side",
+        f"growth to {settings['growth']:,}",
         f"scale {settings['scale']:g}",
     ]
     return ", ".join(parts)
 
 
-def write(folder: Path, document: Mapping[str, Any], results: Mapping[str, Result]) -> None:
+SAME: Final = ("processor", "cores", "memory_gib", "python")
+"""What tells a kind of machine."""
+
+
+class OfAnotherMachine(Exception):
+    """Rows of several kinds of machines say nothing beside each other."""
+
+
+def renewed(kept: Mapping[str, Any], newer: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures that are kept, with newer rows in the place of theirs; each row says of which run it is.
+
+    Raises:
+        OfAnotherMachine: the two did not run on the same kind of machine, or not over the same servers.
+    """
+    if kept["servers"] != newer["servers"] or any(kept["machine"][each] != newer["machine"][each] for each in SAME):
+        raise OfAnotherMachine(
+            "the figures that are kept are of another machine, or of other servers: measure all rows"
+        )
+    rows = {**kept["rows"], **{name: row for name, row in newer["rows"].items() if "failed" not in row}}
+    return {**newer, "rows": rows}
+
+
+def write(folder: Path, document: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "figures.json").write_text(json.dumps(document, indent=1) + "\n")
-    (folder / "figures.md").write_text(f"{circumstances(document)}\n\n{markdown(results)}")
+    (folder / "figures.md").write_text(f"{circumstances(document)}\n\n{markdown(document)}")

@@ -19,6 +19,8 @@ class Settings:
     """API processes on either side."""
     rows: Sequence[str] = field(default=())
     """Those to measure; all when none is named."""
+    renew: bool = False
+    """Whether these rows are to stand for the project in place of those that are kept."""
 
     def __post_init__(self) -> None:
         if self.rounds < 1 or self.scale <= 0 or self.apis < 1:
@@ -71,6 +73,11 @@ class Settings:
     def sizes(self) -> list[int]:
         """Products at which the growth rows are measured."""
         return [size for size in (1_000, 100_000, 1_000_000) if size < self.growth] + [self.growth]
+
+    @property
+    def renews(self) -> bool:
+        """Whether the rows may take the place of those that are kept: no others are as good."""
+        return self.renew and self.scale >= 1
 
     @property
     def is_whole(self) -> bool:

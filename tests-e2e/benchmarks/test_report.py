@@ -1,9 +1,13 @@
 """The table."""
 
+from pathlib import Path
+from typing import Any
+
+import pytest
 from rich.console import Console
 
-from benchmarks.figures import Line, Result, figure, times
-from benchmarks.report import table, to_json
+from benchmarks.figures import Grid, Line, Result, figure, times
+from benchmarks.report import OfAnotherMachine, renewed, table, to_json, write
 from benchmarks.settings import Settings
 
 
@@ -29,6 +33,34 @@ def test_json_keeps_every_round() -> None:
     assert kept["lines"][0]["ours"] == {"unit": "ms", "median": 2.0, "spread": 0.5, "rounds": [3.0, 1.0, 2.0]}
     assert kept["lines"][0]["verdict"] is None
     assert kept["notes"] == ["a note"]
+
+
+def document_of(began: str, rate: float, *names: str, processor: str = "Xeon") -> dict[str, Any]:
+    run = {"began": began, "settings": {"rounds": 1, "seconds": 10, "warm_seconds": 3, "connections": 64}}
+    run["settings"] |= {"apis": 1, "growth": 1000, "scale": 1}
+    line = Line("fast", figure("/s", [rate]), "CRUD", figure("/s", [100.0]), times(4))
+    grid = Grid("Costs", ("what", "ms"), [("api", f"{rate:g}")])
+    row = {"title": "Row", "run": run, **to_json(Result([line], grids=[grid]))}
+    servers = {name: {"version": "1"} for name in ("postgres", "rabbitmq", "redis")}
+    machine = {"processor": processor, "cores": 2, "memory_gib": 24, "python": "3.11"}
+    return {"machine": machine, "servers": servers, "rows": dict.fromkeys(names, row)}
+
+
+def test_newer_rows_take_the_place_of_those_that_are_kept_and_say_of_which_run_they_are(tmp_path: Path) -> None:
+    kept, newer = document_of("monday", 500.0, "one", "two"), document_of("tuesday", 900.0, "two")
+    newer["rows"]["one"] = {"title": "Row", "run": newer["rows"]["two"]["run"], "failed": "it broke"}
+    write(tmp_path, renewed(kept, newer))
+    said = (tmp_path / "figures.md").read_text()
+    assert "one: monday: 1 round(s)" in said
+    assert "two: tuesday: 1 round(s)" in said
+    assert said.count("| fast | 500/s | CRUD: 100/s | 5.00 | ≥ 4× | reached |") == 1
+    assert said.count("| fast | 900/s | CRUD: 100/s | 9.00 | ≥ 4× | reached |") == 1
+    assert said.count("| api | 900 |") == 1
+
+
+def test_rows_of_two_machines_are_not_put_side_by_side() -> None:
+    with pytest.raises(OfAnotherMachine):
+        renewed(document_of("monday", 1.0, "one"), document_of("tuesday", 1.0, "one", processor="another"))
 
 
 def test_a_smaller_scale_measures_less_but_never_nothing() -> None:
