@@ -81,6 +81,9 @@ def main() -> int:
             return run(settings, console)
         except Interrupted:
             return 130
+        except report.OfAnotherMachine as error:
+            console.print(Text(str(error), style="red"))
+            return 1
 
 
 def read_settings() -> Settings:
@@ -112,6 +115,8 @@ def run(settings: Settings, console: Console) -> int:
             progress.tell("starting the servers")
             trio = started(stack, progress.tell)
             document = circumstances(settings, trio, peers)
+            if settings.renews:
+                report.renewed(kept_figures(), document)  # refuses before anything is measured, not after an hour
             bench = Bench(settings, trio, peers, folder, progress.tell)
             document["client"] = ceiling(bench)
             own = f"{document['client']['rate']:,.0f} requests/s"
@@ -189,6 +194,11 @@ def measure(bench: Bench, progress: Progress, document: dict[str, Any], keep: Ca
     return results
 
 
+def kept_figures() -> dict[str, Any]:
+    figures: dict[str, Any] = json.loads((RESULTS / "figures.json").read_text())
+    return figures
+
+
 def run_of(document: dict[str, Any]) -> dict[str, Any]:
     return {"began": document["began"], "settings": document["settings"]}
 
@@ -204,8 +214,7 @@ def finish(
     complete = len(results) == len(settings.rows or ROWS)
     folder = home / "results"
     if settings.renews:
-        kept = json.loads((RESULTS / "figures.json").read_text())
-        document, folder = report.renewed(kept, document), RESULTS
+        document, folder = report.renewed(kept_figures(), document), RESULTS
     elif settings.is_whole and complete:
         folder = RESULTS
     console.print(Text(report.circumstances(document)))

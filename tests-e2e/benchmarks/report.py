@@ -132,9 +132,7 @@ def renewed(kept: Mapping[str, Any], newer: Mapping[str, Any]) -> dict[str, Any]
         OfAnotherMachine: the two did not run on the same kind of machine, or not over the same servers.
     """
     if kept["servers"] != newer["servers"] or any(kept["machine"][each] != newer["machine"][each] for each in SAME):
-        raise OfAnotherMachine(
-            "the figures that are kept are of another machine, or of other servers: measure all rows"
-        )
+        raise OfAnotherMachine("the figures that are kept are of another machine or other servers: measure all rows")
     rows = {**kept["rows"], **{name: row for name, row in newer["rows"].items() if "failed" not in row}}
     return {**newer, "rows": rows}
 
