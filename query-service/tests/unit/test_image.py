@@ -198,3 +198,5 @@ def test_the_keys_that_a_page_was_read_from_count_and_too_many_of_them_keep_it_o
     assert held(image, "abc") == ["b", "c"]
     put_page(image, "b", [f"b{n}" for n in range(500)])
     assert held(image, "abc") == ["c"]
+    put_page(image, "long" * 5_000, ["d"])  # a name is as long as what asked for it
+    assert held(image, ["c", "long" * 5_000]) == ["long" * 5_000]

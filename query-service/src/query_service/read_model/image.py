@@ -142,7 +142,7 @@ class Image:
         """
         self._remove(name)
         if len(sources) <= _MOST_SOURCES and self._is_current(stamp, sources):
-            size = _OVERHEAD + sum(map(len, page)) + _SOURCE_BYTES * len(sources)
+            size = _OVERHEAD + len(name) + sum(map(len, page)) + _SOURCE_BYTES * len(sources)
             for key in sources:
                 self._read_from.setdefault(key, set()).add(name)
             self._hold(name, _Entry(page, {}, sources, _until(), size))
