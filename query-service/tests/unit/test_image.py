@@ -144,6 +144,17 @@ def test_no_document_is_held_for_long_however_often_it_is_confirmed(clock):
     assert held(image, "a") == []
 
 
+def test_what_was_read_in_one_moment_is_not_read_again_in_one(clock):
+    image = image_of(MUCH)
+    names = [f"page {number}" for number in range(1000)]
+    for name in names:
+        put_page(image, name, ["a"])
+    clock.time += HELD_SECONDS * 0.75
+    image.heard(clock.time)
+    image.confirmed(clock.time)
+    assert 300 < len(held(image, names)) < 700
+
+
 def test_one_reader_renews_the_lease_while_the_others_are_answered(clock):
     image = image_of(3)
     put(image, "a")

@@ -9,6 +9,7 @@ begins when the question was sent, not when the answer came: a process that was 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from random import uniform
 from time import monotonic
 from typing import Final
 
@@ -223,4 +224,5 @@ class Image:
 
 
 def _until() -> float:
-    return monotonic() + HELD_SECONDS
+    """At random, or all that was read in one busy moment would be read again in one."""
+    return monotonic() + HELD_SECONDS * uniform(0.5, 1.0)
