@@ -72,11 +72,15 @@ def test_a_rows_own_table_is_shown_kept_and_written_for_the_readme() -> None:
         console.print(grid(result.grids[0]))
     assert "api" in captured.get()
     assert to_json(result)["grids"][0]["rows"] == [["api", "90.1"], ["relay", ""]]
-    assert markdown({"Cost": result}) == "Memory:\n\n| process | MiB |\n| --- | --- |\n| api | 90.1 |\n| relay |  |\n"
+    assert (
+        markdown({"rows": {"cost": to_json(result)}})
+        == "Memory:\n\n| process | MiB |\n| --- | --- |\n| api | 90.1 |\n| relay |  |\n"
+    )
 
 
 def test_a_row_without_lines_has_no_section_of_the_table() -> None:
     line = Line("fast", figure("/s", [500.0]), "CRUD", figure("/s", [100.0]), times(4))
     both = {"Reading": Result([line]), "Cost": Result()}
     assert [*table(both).columns[0].cells] == [*table({"Reading": Result([line])}).columns[0].cells]
-    assert markdown(both).splitlines()[2] == "| fast | 500/s | CRUD: 100/s | 5.00 | ≥ 4× | reached |"
+    rows = {title: to_json(result) for title, result in both.items()}
+    assert markdown({"rows": rows}).splitlines()[2] == "| fast | 500/s | CRUD: 100/s | 5.00 | ≥ 4× | reached |"
