@@ -4,7 +4,7 @@ import asyncio
 import json
 import shutil
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -14,18 +14,21 @@ import asyncpg
 
 from chaos.faults import Fault, Skipped, linger
 from chaos.shop import Shop
-from contracts.envelope import Metadata, RecordedEvent, encode, encode_batch, rfc3339
+from contracts.envelope import Metadata, RecordedEvent, encode, encode_batch, kinds_in, rfc3339
 from contracts.topology import (
     CONTENT_TYPE_EVENTS,
     DEFAULT_PARTITIONS,
     EVENTS_EXCHANGE,
     EventQueue,
+    further_routing,
     read_model_subscriber,
     routing_key,
 )
 from stockroom_local.servers.redis import RedisEngine
 
 MANAGERS: Final = ("payment-deadlines", "stock-alerts")
+FOLLOWED: Final = ("order", "inventory")
+"""The kinds of streams that they follow."""
 
 
 def flush(shop: Shop, _random: Random) -> str:
@@ -151,8 +154,8 @@ def duplicate(shop: Shop, random: Random) -> str:
             while its:
                 count = random.randrange(1, 40)
                 batch, its = its[:count], its[count:]
-                message = aio_pika.Message(encode_batch(batch), content_type=CONTENT_TYPE_EVENTS, delivery_mode=2)
-                await exchange.publish(message, routing_key(partition))
+                body = encode_batch(batch)
+                await exchange.publish(_message(body, partition, kinds_in(body)), routing_key(partition))
         return f"{len(events)} events"
 
     return _with_channel(shop, work)
@@ -191,6 +194,12 @@ def recorded(row: Any) -> RecordedEvent:
     )
 
 
+def _message(body: bytes, partition: int, kinds: Iterable[str]) -> aio_pika.Message:
+    """To whoever follows these kinds of streams, and to who follows all."""
+    headers = further_routing(partition, kinds)
+    return aio_pika.Message(body, headers=headers, content_type=CONTENT_TYPE_EVENTS, delivery_mode=2)
+
+
 def garbage(shop: Shop, random: Random) -> str:
     """What is no event at all, and an old event in a form that only a newer version of us could know."""
     known = next((event for _, event in _some_events(shop, random)), None)
@@ -202,8 +211,8 @@ def garbage(shop: Shop, random: Random) -> str:
     async def work(channel: aio_pika.abc.AbstractChannel) -> str:
         exchange = await channel.get_exchange(EVENTS_EXCHANGE)
         for body in bodies:
-            message = aio_pika.Message(body, content_type=CONTENT_TYPE_EVENTS, delivery_mode=2)
-            await exchange.publish(message, routing_key(random.randrange(DEFAULT_PARTITIONS)))
+            partition = random.randrange(DEFAULT_PARTITIONS)
+            await exchange.publish(_message(body, partition, FOLLOWED), routing_key(partition))
         return f"{len(bodies)} messages"
 
     return _with_channel(shop, work)

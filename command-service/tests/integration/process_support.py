@@ -26,8 +26,8 @@ from command_service.orders.domain.place_order import LineOrdered, PlaceOrder
 from command_service.processes.runner import Processes, make_processes
 from command_service.settings import CommandSettings
 from command_service.stock_alerts.domain import record_stock_alert
-from contracts.envelope import RecordedEvent, encode
-from contracts.topology import EVENTS_EXCHANGE, partition_of, routing_key
+from contracts.envelope import RecordedEvent, encode, kinds_in
+from contracts.topology import EVENTS_EXCHANGE, further_routing, partition_of, routing_key
 
 from .support import PARTITIONS, Client, Launcher, product, until
 
@@ -156,7 +156,8 @@ async def publishing(rabbitmq_url: str) -> AsyncIterator[Callable[[Sequence[Reco
         async def publish(events: Sequence[RecordedEvent]) -> None:
             body = b"[" + b",".join(encode(event) for event in events) + b"]"
             partition = partition_of(events[0].partition_key, PARTITIONS)
-            await exchange.publish(aio_pika.Message(body), routing_key(partition))
+            message = aio_pika.Message(body, headers=further_routing(partition, kinds_in(body)))
+            await exchange.publish(message, routing_key(partition))
 
         yield publish
 

@@ -12,7 +12,14 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from chassis import broker
 from chassis.tasks import end
 from command_service.outbox.relay import Relay
-from contracts.topology import DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE, EVENTS_EXCHANGE, EventQueue, routing_key
+from contracts.topology import (
+    DEAD_LETTER_EXCHANGE,
+    DEAD_LETTER_QUEUE,
+    EVENTS_EXCHANGE,
+    EventQueue,
+    routing_key,
+    routing_key_of_kind,
+)
 
 from .support import DEADLINE, PARTITIONS
 
@@ -25,13 +32,14 @@ class Subscriber:
         self.messages: list[AbstractIncomingMessage] = []
         self._arrived = asyncio.Condition()
 
-    async def bind(self, partitions: range = range(PARTITIONS)) -> None:
+    async def bind(self, partitions: range = range(PARTITIONS), kind: str | None = None) -> None:
+        """To everything of these partitions, or to what has events of one kind of stream."""
         exchange = await broker.declare_direct_exchange(self.channel, EVENTS_EXCHANGE)
         await broker.declare_dead_letters(self.channel, DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE)
         for partition in partitions:
-            wanted = EventQueue("test", partition)
+            wanted = EventQueue(f"test-{kind}" if kind else "test", partition)
             queue = await broker.declare_queue(self.channel, wanted.name, wanted.arguments)
-            await queue.bind(exchange, routing_key(partition))
+            await queue.bind(exchange, routing_key_of_kind(partition, kind) if kind else routing_key(partition))
             await queue.consume(self._take)
 
     async def _take(self, message: AbstractIncomingMessage) -> None:

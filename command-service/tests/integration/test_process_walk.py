@@ -8,7 +8,9 @@ from typing import Any
 import aio_pika
 import asyncpg
 import pytest
+from aio_pika.exceptions import PublishError
 
+from chassis import broker
 from command_service.database import make_engine
 from command_service.envelope import CommandEnvelope, ExecutionFailed, Unavailable
 from command_service.event_store.feed import Feed
@@ -26,7 +28,15 @@ from command_service.processes.walk import Walk
 from command_service.settings import CommandSettings
 from contracts import events as event_contract
 from contracts.streams import inventory_stream, order_stream, stock_alert_stream
-from contracts.topology import DEAD_LETTER_QUEUE, EVENTS_EXCHANGE, routing_key
+from contracts.topology import (
+    DEAD_LETTER_EXCHANGE,
+    DEAD_LETTER_QUEUE,
+    EVENTS_EXCHANGE,
+    EventQueue,
+    further_routing,
+    routing_key,
+    routing_key_of_kind,
+)
 
 from .process_support import (
     ALERTS,
@@ -132,6 +142,25 @@ async def test_a_timer_whose_command_fails_does_not_hold_up_the_others(
     assert await sql.fetchval(due, order_stream(first)) is True
 
 
+async def test_a_manager_is_sent_what_it_follows_alone_also_where_an_earlier_version_had_everything_sent(
+    setting: Setting,
+) -> None:
+    connection = await aio_pika.connect(setting.rabbitmq_url)
+    async with connection:
+        channel = await connection.channel(on_return_raises=True)
+        await broker.declare_dead_letters(channel, DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE)
+        exchange = await broker.declare_direct_exchange(channel, EVENTS_EXCHANGE)
+        for former in (EventQueue(name, 3) for name in (ALERTS, DEADLINES)):
+            await (await broker.declare_queue(channel, former.name, former.arguments)).bind(exchange, routing_key(3))
+        async with setting.instance() as instance:
+            await consuming(instance)
+            for kind in ("inventory", "order"):
+                await exchange.publish(aio_pika.Message(b"[]"), routing_key_of_kind(3, kind), mandatory=True)
+            for followed_by_none in (routing_key(3), routing_key_of_kind(3, "product")):
+                with pytest.raises(PublishError):
+                    await exchange.publish(aio_pika.Message(b"[]"), followed_by_none, mandatory=True)
+
+
 async def test_a_message_that_is_no_event_is_kept_apart(setting: Setting, sql: asyncpg.Connection) -> None:
     shop = await setting.launch(cases())
     async with setting.instance(walk_seconds=1000.0) as instance:
@@ -143,7 +172,8 @@ async def test_a_message_that_is_no_event_is_kept_apart(setting: Setting, sql: a
             channel = await connection.channel()
             exchange = await channel.get_exchange(EVENTS_EXCHANGE)
             partition = await sql.fetchval("SELECT partition FROM events WHERE stream_id = $1", inventory_stream(tea))
-            await exchange.publish(aio_pika.Message(b"nonsense"), routing_key(partition))
+            message = aio_pika.Message(b"nonsense", headers=further_routing(partition, ["inventory", "order"]))
+            await exchange.publish(message, routing_key(partition))
             await publish(events)
             await until_version(sql, ALERTS, inventory_stream(tea), 1)
             dead = await channel.get_queue(DEAD_LETTER_QUEUE)

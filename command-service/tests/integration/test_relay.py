@@ -2,13 +2,15 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from decimal import Decimal
 from typing import Any
 
 import asyncpg
 import pytest
 from aio_pika.abc import AbstractIncomingMessage, DeliveryMode
 
+from command_service.catalog.domain.change_price import ChangePrice
 from command_service.inventory.domain.add_to_inventory import AddToInventory
 from command_service.outbox import metrics
 from command_service.outbox import relay as relay_module
@@ -26,6 +28,11 @@ from .support import Launcher, product, until
 async def inbox(rabbitmq_url: str) -> AsyncIterator[Subscriber]:
     async with subscriber(rabbitmq_url) as inbox:
         yield inbox
+
+
+def events_in(messages: Iterable[AbstractIncomingMessage]) -> set[str]:
+    """Their ids."""
+    return {event.id for message in messages for event in decode_batch(message.body)}
 
 
 async def outbox_is_empty(sql: asyncpg.Connection) -> None:
@@ -58,6 +65,26 @@ async def test_everything_committed_arrives_as_it_stands_in_the_log(
     logged = await sql.fetch("SELECT position, stream_id, version, type FROM events ORDER BY position")
     sent = sorted((event.position, event.stream_id, event.version, event.type) for event in events)
     assert [tuple(row) for row in logged] == sent
+
+
+async def test_who_follows_one_kind_of_stream_gets_the_whole_messages_with_events_of_it_and_no_others(
+    launch: Launcher, inbox: Subscriber, shop_url: str, rabbitmq_url: str
+) -> None:
+    await inbox.bind()
+    client = await launch()
+    async with subscriber(rabbitmq_url) as follower, relaying(shop_url, rabbitmq_url):
+        await follower.bind(kind="inventory")
+        items = [product() for _ in range(10)]
+        for item in items:
+            await client.succeed(item)
+            await client.succeed(ChangePrice(product_id=item.product_id, price=Decimal("19.00")))
+        await client.succeed(AddToInventory(product_id=items[0].product_id, quantity=1))
+        await inbox.until(lambda all_: len(events_in(all_)) == 31)
+        last = {f"inventory-{item.product_id}@{1 + (item is items[0])}" for item in items}
+        await follower.until(lambda all_: last <= events_in(all_))
+        about_inventories = {m.body for m in inbox.messages if any("inventory-" in e for e in events_in([m]))}
+        assert {message.body for message in follower.messages} == about_inventories
+        assert all(not message.headers for message in (*inbox.messages, *follower.messages))
 
 
 async def test_rows_are_found_by_key_although_the_outbox_was_empty_when_its_statistics_were_made(

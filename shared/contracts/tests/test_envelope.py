@@ -50,6 +50,18 @@ def test_a_subscriber_of_one_kind_of_stream_gets_the_events_of_that_kind(product
         envelope.decode_batch(b'[{"specversion": "1.0"}]', "order")
 
 
+@given(recorded_events(), st.sets(st.sampled_from(["product", "inventory", "order", "rating"]), min_size=1), _text)
+def test_the_kinds_of_streams_in_a_batch_are_found_without_parsing_it(
+    event: RecordedEvent, kinds: set[str], written: str
+) -> None:
+    by_users = f'{written}","subject":"stockalert-'
+    events = [
+        replace(event, stream_id=f"{kind}-1-{by_users}", partition_key=by_users, data={"name": by_users, by_users: ""})
+        for kind in kinds
+    ]
+    assert envelope.kinds_in(envelope.encode_batch(envelope.encode(e).decode() for e in events)) == kinds
+
+
 def test_times_are_utc_with_microseconds_and_sort_as_text() -> None:
     moment = datetime(2026, 11, 21, 12, 0, tzinfo=timezone(timedelta(hours=2)))
     assert envelope.rfc3339(moment) == "2026-11-21T10:00:00.000000Z"

@@ -40,7 +40,8 @@ def channels(partitions: int, command_types: list[str]) -> dict[str, Document]:
         ),
         "subscriberQueue": _channel(
             f"{EVENTS_EXCHANGE}.{{subscriber}}.{{partition}}",
-            f"One subscriber's queue of one partition, bound to `{EVENTS_EXCHANGE}` by the partition.",
+            f"One subscriber's queue of one partition, bound to `{EVENTS_EXCHANGE}` by the partition; or by "
+            "`<partition>.<kind>` alone, for those messages that have events of such streams.",
             _queue(f"{EVENTS_EXCHANGE}.{{subscriber}}.{{partition}}", quorum_queue_arguments()),
             [events.BATCH],
             {**subscriber, **partition},

@@ -5,14 +5,16 @@ there on one of the commands. Lanes don't wait for each other.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from contracts.envelope import kinds_in
 from contracts.topology import (
     COMMANDS_EXCHANGE,
     CONTENT_TYPE_COMMANDS,
     CONTENT_TYPE_EVENTS,
     EVENTS_EXCHANGE,
     MAX_PARTITIONS,
+    further_routing,
     routing_key,
 )
 
@@ -35,9 +37,15 @@ class Destination:
     exchange: str
     routing_key: str
     content_type: str
+    partition: int | None = None
+    """Of the events; None for commands."""
+
+    def headers(self, body: bytes) -> dict[str, Any]:
+        """Of the message with this body."""
+        return {} if self.partition is None else further_routing(self.partition, kinds_in(body))
 
 
 def destination(lane: int) -> Destination:
     if lane < _FIRST_OF_COMMANDS:
-        return Destination(EVENTS_EXCHANGE, routing_key(lane), CONTENT_TYPE_EVENTS)
+        return Destination(EVENTS_EXCHANGE, routing_key(lane), CONTENT_TYPE_EVENTS, lane)
     return Destination(COMMANDS_EXCHANGE, routing_key(lane - _FIRST_OF_COMMANDS), CONTENT_TYPE_COMMANDS)

@@ -206,7 +206,10 @@ class RelaySession:
         confirmed: list[int] = []
         for package in packages:
             message = aio_pika.Message(
-                package.body, content_type=to.content_type, delivery_mode=DeliveryMode.PERSISTENT
+                package.body,
+                headers=to.headers(package.body),
+                content_type=to.content_type,
+                delivery_mode=DeliveryMode.PERSISTENT,
             )
             try:
                 await exchange.publish(message, to.routing_key, mandatory=True, timeout=CONFIRM_SECONDS)

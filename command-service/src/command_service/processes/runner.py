@@ -22,7 +22,7 @@ from command_service.processes.stock_alerts import stock_alerts
 from command_service.processes.timers import Timers
 from command_service.processes.together import Together
 from command_service.processes.walk import WALK_SECONDS, Walk
-from contracts.topology import DEAD_LETTER_QUEUE, EVENTS_EXCHANGE, EventQueue, routing_key
+from contracts.topology import DEAD_LETTER_QUEUE, EVENTS_EXCHANGE, EventQueue, routing_key, routing_key_of_kind
 
 PREFETCH_MESSAGES: Final = 20
 
@@ -122,7 +122,16 @@ def make_process(
     queues = event_queues(manager, partitions)
     subscription = Subscription(
         f"stockroom-{manager.name}",
-        [Queue(q.name, q.arguments, EVENTS_EXCHANGE, routing_key(q.partition)) for q in queues],
+        [
+            Queue(
+                q.name,
+                q.arguments,
+                EVENTS_EXCHANGE,
+                routing_key_of_kind(q.partition, manager.follows),
+                formerly=routing_key(q.partition),
+            )
+            for q in queues
+        ],
         DEAD_LETTER_QUEUE,
         PREFETCH_MESSAGES,
     )

@@ -66,6 +66,8 @@ class Queue:
     arguments: dict[str, Any]
     exchange: str
     routing_key: str
+    formerly: str | None = None
+    """The routing key by which an earlier version of the consumer had bound it."""
 
 
 def instance_name() -> str:
@@ -170,6 +172,8 @@ class Consumer:
         exchange = await broker.declare_direct_exchange(channel, queue.exchange)
         declared = await broker.declare_queue(channel, queue.name, queue.arguments)
         await declared.bind(exchange, queue.routing_key)
+        if queue.formerly is not None:
+            await declared.unbind(exchange, queue.formerly)
         # The broker cancels a consumer when its queue is deleted or fails over: declare it again.
         underlay = await channel.get_underlay_channel()
         underlay.on_consumer_cancel_callbacks.add(session.end)

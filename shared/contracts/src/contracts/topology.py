@@ -1,6 +1,7 @@
 """Exchanges, queues and partitions of the broker: what publishers and subscribers must agree on."""
 
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -36,7 +37,18 @@ def partition_of(partition_key: str, partitions: int) -> int:
 
 
 def routing_key(partition: int) -> str:
+    """By which everything of a partition comes."""
     return str(partition)
+
+
+def routing_key_of_kind(partition: int, kind: str) -> str:
+    """By which those messages of a partition come that have an event of a stream of this kind, whole."""
+    return f"{partition}.{kind}"
+
+
+def further_routing(partition: int, kinds: Iterable[str]) -> dict[str, Any]:
+    """Headers of a message with events of streams of these kinds: the broker routes by them too, and takes them off."""
+    return {"BCC": [routing_key_of_kind(partition, kind) for kind in kinds]}
 
 
 @dataclass(frozen=True, slots=True)
