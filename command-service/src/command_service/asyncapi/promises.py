@@ -26,7 +26,9 @@ To write a subscriber of your own:
 
 1. Choose a name, and declare a queue for every partition with the arguments that stand here, each bound to
    `{EVENTS_EXCHANGE}` by its partition's number. From then on nothing is published past you. With
-   `x-single-active-consumer` several instances may consume, and the order still holds.
+   `x-single-active-consumer` several instances may consume, and the order still holds. Who follows some kinds of
+   stream alone (`product`, `inventory`, `rating`, `order`, `stockalert`) binds to `<partition>.<kind>` instead, for
+   each of them: the messages that have such events come whole, the others not at all.
 2. Keep, beside your own state, the last version applied of every stream (`subject`). Apply an event only if its
    `streamversion` is the next one, in one transaction with its effect. An older one is a repeat: ignore it. A newer
    one is a gap: read the missing ones from `GET /streams/{{subject}}/events?after=<version>` before you go on.
