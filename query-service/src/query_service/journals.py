@@ -11,7 +11,8 @@ from contracts.documents import HistoryEntry, sendable
 from contracts.keys import POSITION_DIGITS, Generation, journal_entry
 from query_service.paging import Page, Rows, fill_page
 from query_service.read_model.demand import Demand
-from query_service.read_model.reading import ReadModel, Script
+from query_service.read_model.reading import ReadModel
+from query_service.read_model.scripts import Script
 from query_service.replying import PagedQuery, reply_page
 
 JOURNAL: Final = Script("journal.lua")

@@ -8,7 +8,8 @@ from contracts.documents import sendable
 from contracts.keys import Generation, member_id
 from query_service.read_model.demand import Demand
 from query_service.read_model.lookups import KeysOf
-from query_service.read_model.reading import ReadModel, Script
+from query_service.read_model.reading import ReadModel
+from query_service.read_model.scripts import Script
 
 EXAMINED: Final = 500
 """How many rows a page that filters looks at, at most."""

@@ -173,15 +173,18 @@ async def test_an_announcement_that_names_nothing_may_be_of_everything(client, s
 def during_the_next_read(monkeypatch):
     """Has something happen between Redis' answer and its arrival."""
     happening = []
-    really = Redis.call
 
-    async def call(redis, *command):
-        reply = await really(redis, *command)
-        while happening:
-            await happening.pop()()
-        return reply
+    def delayed(ask):
+        async def asking(redis, *asked):
+            reply = await ask(redis, *asked)
+            while happening:
+                await happening.pop()()
+            return reply
 
-    monkeypatch.setattr(Redis, "call", call)
+        return asking
+
+    for way in (Redis.call, Redis.together):
+        monkeypatch.setattr(Redis, way.__name__, delayed(way))
     return happening.append
 
 

@@ -2,7 +2,8 @@
 
 from contracts.text import fold
 from query_service.read_model.demand import Demand
-from query_service.read_model.reading import ReadModel, Script
+from query_service.read_model.reading import ReadModel
+from query_service.read_model.scripts import Script
 
 CATEGORIES = Script("categories.lua")
 

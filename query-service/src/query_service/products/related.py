@@ -7,7 +7,8 @@ from contracts.keys import LISTED, Generation
 from query_service.parameters import FewerLimit, Parameters
 from query_service.products.listing import document_prefix
 from query_service.read_model.demand import Demand
-from query_service.read_model.reading import ReadModel, Script
+from query_service.read_model.reading import ReadModel
+from query_service.read_model.scripts import Script
 
 EXAMINED: Final = 500
 """So many of those bought together are looked at, at most; and as many of the category."""

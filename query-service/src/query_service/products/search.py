@@ -20,7 +20,8 @@ from query_service.paging import EXAMINED, Page, read_page, sources_of
 from query_service.products.filters import ProductFilter, ProductsQuery
 from query_service.products.listing import document_prefix, stretch_of
 from query_service.read_model.demand import Demand
-from query_service.read_model.reading import ReadModel, Script
+from query_service.read_model.reading import ReadModel
+from query_service.read_model.scripts import Script
 
 FEW: Final = 1000
 """So many candidates are read and sorted; a prefix with more is not listed."""

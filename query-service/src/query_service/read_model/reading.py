@@ -1,22 +1,21 @@
 """The door to the read model: every query reads through here, with what it demands to have been seen."""
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from hashlib import sha1
-from importlib import resources
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 from prometheus_client import Counter, Histogram
 
 from contracts.documents import sendable
 from contracts.keys import LIVE, Generation
-from query_service.problems import behind, unavailable
+from query_service.problems import behind
 from query_service.read_model.announcements import Announcements
 from query_service.read_model.demand import Demand
 from query_service.read_model.generation import SWITCHES, LiveGeneration
 from query_service.read_model.image import Image, Sendable
 from query_service.read_model.lookups import KeysOf, Lookups, Values
-from query_service.read_model.redis_client import Redis, RedisFault, UnknownScript
+from query_service.read_model.redis_client import Redis
+from query_service.read_model.scripts import Arguments, Script, Scripts
 
 T = TypeVar("T")
 
@@ -27,15 +26,6 @@ _WAITED: Final = Histogram(
 )
 _TOKENS: Final = Counter("stockroom_query_tokens_total", "Requests with a token, by how they went.", ["outcome"])
 _LEVEL, _CAUGHT_UP, _BEHIND = (_TOKENS.labels(outcome) for outcome in ("level", "waited", "behind"))
-
-
-class Script:
-    """A Lua script that only reads. It is run by its digest, and sent whole where Redis does not know it yet."""
-
-    def __init__(self, name: str) -> None:
-        here = resources.files(__package__)
-        self.text = here.joinpath("guard.lua").read_text() + here.joinpath(name).read_text()
-        self.digest = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
 class Place:
@@ -67,7 +57,7 @@ class ReadModel:
     """
 
     def __init__(self, redis: Redis, announcements: Announcements, image: Image) -> None:
-        self._redis = redis
+        self._scripts = Scripts(redis)
         self._announcements = announcements
         self._image = image
         self._live = LiveGeneration(image)
@@ -104,7 +94,7 @@ class ReadModel:
         self,
         script: Script,
         keys_of: KeysOf,
-        arguments_of: Callable[[Generation], Sequence[str | bytes | int]],
+        arguments_of: Callable[[Generation], Arguments],
         demand: Demand,
     ) -> list[Any]:
         """What a script answers, after its head: pointer, marker, token and data are one atomic read."""
@@ -153,7 +143,7 @@ class ReadModel:
         self,
         script: Script,
         keys_of: KeysOf,
-        arguments_of: Callable[[Generation], Sequence[str | bytes | int]],
+        arguments_of: Callable[[Generation], Arguments],
         demand: Demand,
     ) -> tuple[Values, list[Any]]:
         for _ in range(SWITCHES):
@@ -162,18 +152,8 @@ class ReadModel:
             keys = [*head, *keys_of(generation)]
             arguments = (generation.number, len(head), *arguments_of(generation))
             sent = time.monotonic()
-            answer = await self._evaluate(script, len(keys), (*keys, *arguments))
+            answer = await self._scripts.run(script, (len(keys), *keys, *arguments))
             values: Values = answer[0]
             if self._live.confirmed(generation, values[0], values[1], sent):
                 return values[2:], answer[1:]
         raise behind("The read model is being switched.")
-
-    async def _evaluate(self, script: Script, key_count: int, rest: Sequence[str | bytes | int]) -> list[Any]:
-        try:
-            try:
-                answer: list[Any] = await self._redis.call("EVALSHA_RO", script.digest, key_count, *rest)
-            except UnknownScript:
-                answer = await self._redis.call("EVAL_RO", script.text, key_count, *rest)
-        except RedisFault:
-            raise unavailable() from None
-        return answer

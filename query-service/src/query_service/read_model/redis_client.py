@@ -6,6 +6,7 @@ RedisFault
     └── UnknownScript   it has no script with this digest
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from redis.asyncio import BlockingConnectionPool
@@ -93,6 +94,9 @@ def fault_of(error: RedisError | OSError) -> RedisFault:
             return Unreachable(message)
 
 
+Reply = Any | RedisFault
+
+
 class Redis:
     """Commands that only read, and their replies as bytes."""
 
@@ -109,13 +113,31 @@ class Redis:
         try:
             reply = await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
         except (RedisError, OSError) as error:
-            fault = fault_of(error)
-            self._tell(fault)
-            raise fault from None
+            raise self._told(error) from None
+        self._answered()
+        return reply
+
+    async def together(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Reply]:
+        """The replies to commands that share a round trip, each in its place; where there is none, the fault."""
+        pipeline = self._client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        try:
+            replies = await pipeline.execute(raise_on_error=False)
+        except (RedisError, OSError) as error:
+            return [self._told(error)] * len(commands)
+        self._answered()
+        return [self._told(reply) if isinstance(reply, RedisError) else reply for reply in replies]
+
+    def _answered(self) -> None:
         if not self._reached:
             self._reached = True
             log.warning("redis_reached")
-        return reply
+
+    def _told(self, error: RedisError | OSError) -> RedisFault:
+        fault = fault_of(error)
+        self._tell(fault)
+        return fault
 
     def _tell(self, fault: RedisFault) -> None:
         match fault:

@@ -16,7 +16,8 @@ from contracts.money import from_ticks
 from query_service.answers import asked, list_answer, list_reply
 from query_service.parameters import Day, Parameters
 from query_service.read_model.demand import Demand
-from query_service.read_model.reading import ReadModel, Script
+from query_service.read_model.reading import ReadModel
+from query_service.read_model.scripts import Script
 
 MOST_DAYS: Final = 366
 DAYS: Final = 30
