@@ -5,18 +5,21 @@ Log names and ids, never whole commands or tokens.
 
 import logging
 import sys
+from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import structlog
 
-_bound: ContextVar[tuple[tuple[str, str | None], ...]] = ContextVar("stockroom_log_context", default=())
+_NOTHING: Final[Mapping[str, str | None]] = {}
+_bound: ContextVar[Mapping[str, str | None]] = ContextVar("stockroom_log_context", default=_NOTHING)
 
 
 def bind(name: str, value: str | None) -> None:
-    """From here on everything logged in this task carries `name`. Cheap enough for every request."""
-    _bound.set((*_bound.get(), (name, value)))
+    """From here on all that this task logs carries `name`, until it is bound anew. Cheap enough for every request."""
+    # A new mapping: the tasks that this one was made by, and those that it makes, have the same one.
+    _bound.set({**_bound.get(), name: value})
 
 
 def get_logger(name: str) -> Any:
@@ -66,7 +69,7 @@ def configure(service: str, level: str = "info") -> None:
 
 
 def _add_bound(_logger: Any, _method: str, event: Any) -> Any:
-    for name, value in _bound.get():
+    for name, value in _bound.get().items():
         if value is not None:
             event.setdefault(name, value)
     return event
