@@ -6,10 +6,12 @@ import subprocess
 import tempfile
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import redis.exceptions as redis_errors
 
+from query_service.read_model import redis_client
 from query_service.read_model.redis_client import (
     CONNECTIONS,
     Redis,
@@ -109,6 +111,19 @@ async def test_errors_of_redis_are_told_apart(redis_url):
         with pytest.raises(UnknownScript):
             await redis.call("EVALSHA_RO", "0" * 40, 0)
         assert await redis.call("ECHO", "still here") == b"still here"
+
+
+async def test_that_redis_cannot_answer_yet_is_said_once(redis_url, monkeypatch):
+    """Whether one is asked alone or several together."""
+    said = []
+    monkeypatch.setattr(redis_client, "log", SimpleNamespace(warning=lambda event, **_: said.append(event)))
+    async with reaching(redis_url) as redis:
+        busy = [("EVAL", "return redis.error_reply('BUSY with a script')", 0)]
+        for _ in range(3):
+            assert all(isinstance(reply, Unreachable) for reply in await redis.together(busy * 3))
+        assert said == ["redis_unreachable"]
+        assert await redis.together([("ECHO", "1"), ("ECHO", "2")]) == [b"1", b"2"]
+        assert said == ["redis_unreachable", "redis_reached"]
 
 
 async def test_a_redis_that_is_busy_or_fails_over_is_unreachable(own_redis, shop_over):

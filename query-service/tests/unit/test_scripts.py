@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any, cast
 
 import pytest
@@ -19,6 +20,7 @@ class Server:
 
     def __init__(self) -> None:
         self.asked: list[list[Any]] = []
+        self.reached = True
         self.answers: dict[Any, Any] = {}
         self.knows = {SCRIPT.digest}
         self.gate = asyncio.Event()
@@ -27,6 +29,8 @@ class Server:
     async def together(self, commands: Sequence[Sequence[Any]]) -> list[Reply]:
         self.asked.append([command[-1] for command in commands])
         await self.gate.wait()
+        if not self.reached:
+            return [Unreachable("hangs")] * len(commands)
         return [self._reply(*command) for command in commands]
 
     def _reply(self, name: str, script: str, *arguments: Any) -> Reply:
@@ -69,7 +73,24 @@ async def test_one_alone_is_asked_at_once(server: Server) -> None:
 async def test_a_script_that_redis_does_not_know_is_sent_whole(server: Server) -> None:
     server.knows.clear()
     running_scripts = running(server)
-    assert await asyncio.gather(*(running_scripts.run(SCRIPT, (0, number)) for number in range(3))) == [[0], [1], [2]]
+    asked = range(TOGETHER)
+    answers = await asyncio.gather(*(running_scripts.run(SCRIPT, (0, number)) for number in asked))
+    assert answers == [[number] for number in asked]
+    assert server.asked == [[*asked]] * 2  # all of them again together, not one after the other
+
+
+async def test_a_redis_that_hangs_is_waited_for_once_and_not_by_one_after_the_other(server: Server) -> None:
+    server.gate.clear()
+    running_scripts = running(server)
+    asked = [running_scripts.run(SCRIPT, (0, number)) for number in range(50 * TOGETHER)]
+    server.reached = False
+    server.gate.set()
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert all(isinstance(answer, Problem) and answer.kind.status == 503 for answer in answers)
+    assert len(set(map(id, answers))) == len(answers)  # each its own
+    assert len(server.asked) <= AT_ONCE
+    server.reached = True
+    assert await running_scripts.run(SCRIPT, (0, 1)) == [1]
 
 
 async def test_a_fault_is_told_to_whom_it_concerns_and_to_nobody_else(server: Server) -> None:
@@ -85,10 +106,27 @@ async def test_who_gave_up_meanwhile_is_in_nobodys_way(server: Server) -> None:
     server.gate.clear()
     running_scripts = running(server)
     asked = [asyncio.ensure_future(running_scripts.run(SCRIPT, (0, number))) for number in range(4)]
-    await asyncio.sleep(0)
     asked[1].cancel()
+    await asyncio.sleep(0)
+    asked[2].cancel()
     server.gate.set()
-    assert await asyncio.gather(asked[0], *asked[2:]) == [[0], [2], [3]]
+    assert await asyncio.gather(asked[0], asked[3]) == [[0], [3]]
+    assert server.asked == [[0, 2, 3]]  # who gave up before is not even asked for
+
+
+async def test_what_is_logged_for_all_carries_the_id_of_none(server: Server) -> None:
+    bound: ContextVar[str] = ContextVar("test")
+    seen: list[str | None] = []
+    bound.set("the first who asked")
+    together = server.together
+
+    async def looked_at(commands: Sequence[Sequence[Any]]) -> list[Reply]:
+        seen.append(bound.get(None))
+        return await together(commands)
+
+    server.together = looked_at  # type: ignore[method-assign]
+    assert await running(server).run(SCRIPT, (0, 2)) == [2]
+    assert seen == [None]
 
 
 async def test_a_fault_of_ours_leaves_nobody_waiting(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,5 +134,6 @@ async def test_a_fault_of_ours_leaves_nobody_waiting(server: Server, monkeypatch
     server.answers = {1: KeyError("a mistake")}
     running_scripts = running(server)
     asked = [running_scripts.run(SCRIPT, (0, number)) for number in range(3)]
-    assert all(isinstance(each, RuntimeError) for each in await asyncio.gather(*asked, return_exceptions=True))
+    for answer in await asyncio.gather(*asked, return_exceptions=True):
+        assert isinstance(answer, RuntimeError) and isinstance(answer.__cause__, KeyError)
     assert await running_scripts.run(SCRIPT, (0, 5)) == [5]

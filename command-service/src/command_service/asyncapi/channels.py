@@ -33,7 +33,8 @@ def channels(partitions: int, command_types: list[str]) -> dict[str, Document]:
     return {
         "events": _channel(
             "{partition}",
-            f"The exchange `{EVENTS_EXCHANGE}`: whatever has happened.",
+            f"The exchange `{EVENTS_EXCHANGE}`: whatever has happened. Each message comes by "
+            "`<partition>.<kind>` as well, for each kind of stream that it has events of.",
             _exchange(EVENTS_EXCHANGE, "direct"),
             [events.BATCH],
             partition,

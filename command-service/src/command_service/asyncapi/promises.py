@@ -13,9 +13,9 @@ the log (`GET /events`, `GET /streams/{stream_id}/events`), and the same command
 SERVER: Final = "RabbitMQ 3.10 or newer. Whoever runs the shop gives you its address, virtual host and an account."
 
 EVENTS: Final = """\
-Every event that was committed is published at least once to each queue that is bound to its partition. The events of
-one stream come in its order, as do all events with one partition key; partitions don't wait for each other. A repeat
-may come at any time, also after later events.
+Every event that was committed is published at least once to each queue that is bound to its partition, or to the kind
+of its stream within it. The events of one stream come in its order, as do all events with one partition key;
+partitions don't wait for each other. A repeat may come at any time, also after later events.
 
 Messages are persistent, mandatory and confirmed. What the broker refuses or returns is published again until it is
 taken, so a partition waits while one of its queues rejects messages: don't limit the length of yours.

@@ -6,6 +6,7 @@ So an idle service asks at once, and the busier it is, the more share a round tr
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from time import monotonic
 from typing import Final
 
@@ -46,7 +47,8 @@ class Lookups:
         future: asyncio.Future[Values] = loop.create_future()
         self._asked.append((future, keys_of))
         if self._reader is None:
-            self._reader = loop.create_task(self._read())
+            # In no request's context: it works for all, and what it logs is nobody's.
+            self._reader = loop.create_task(self._read(), context=Context())
         return future
 
     async def _read(self) -> None:

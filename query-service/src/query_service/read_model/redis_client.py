@@ -31,10 +31,10 @@ from chassis.resets import resets_told
 log = get_logger(__name__)
 
 ANSWER_SECONDS: Final = 2.0
-"""Seconds that Redis may take to connect, and to answer; and that a query waits for one of the connections."""
+"""Seconds that Redis may take to connect, and to answer; and that a command waits for one of the connections."""
 
 CONNECTIONS: Final = 8
-"""So many commands are under way at once."""
+"""So many round trips are under way at once."""
 
 
 LOST: Final[Any] = (ConnectionError, ConnectionResetError)
@@ -126,8 +126,10 @@ class Redis:
             replies = await pipeline.execute(raise_on_error=False)
         except (RedisError, OSError) as error:
             return [self._told(error)] * len(commands)
-        self._answered()
-        return [self._told(reply) if isinstance(reply, RedisError) else reply for reply in replies]
+        told = [self._told(reply) if isinstance(reply, RedisError) else reply for reply in replies]
+        if not any(isinstance(reply, Unreachable) for reply in told):
+            self._answered()
+        return told
 
     def _answered(self) -> None:
         if not self._reached:

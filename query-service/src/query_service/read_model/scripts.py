@@ -7,6 +7,7 @@ than a page costs Redis, and much of it only once for all that are sent together
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from contextvars import Context
 from hashlib import sha1
 from importlib import resources
 from typing import Any, Final, cast
@@ -14,7 +15,7 @@ from typing import Any, Final, cast
 from prometheus_client import Histogram
 
 from query_service.problems import unavailable
-from query_service.read_model.redis_client import Redis, RedisFault, Reply, UnknownScript
+from query_service.read_model.redis_client import Redis, RedisFault, Reply, UnknownScript, Unreachable
 
 AT_ONCE: Final = 2
 """Round trips under way: Redis works on one while the other is made or read."""
@@ -61,14 +62,14 @@ class Scripts:
         future: asyncio.Future[list[Any]] = loop.create_future()
         self._asked.append((future, script, arguments))
         if len(self._runners) < AT_ONCE:
-            self._runners.add(loop.create_task(self._run()))
+            # In no request's context: it works for all, and what it logs is nobody's.
+            self._runners.add(loop.create_task(self._run(), context=Context()))
         return future
 
     async def _run(self) -> None:
         """One round trip after the other for as long as anybody asks."""
         try:
-            while self._asked:
-                batch = [self._asked.popleft() for _ in range(min(TOGETHER, len(self._asked)))]
+            while batch := self._next():
                 _BATCH.observe(len(batch))
                 await self._answer(batch)
                 await asyncio.sleep(0)  # who was answered goes on first, and perhaps asks more
@@ -76,18 +77,42 @@ class Scripts:
             # Not when the task is done, a turn later: what is asked in between would have nobody.
             self._runners.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
+    def _next(self) -> list[Asked]:
+        batch: list[Asked] = []
+        while self._asked and len(batch) < TOGETHER:
+            asked = self._asked.popleft()
+            if not asked[0].done():  # else nobody waits for it any more
+                batch.append(asked)
+        return batch
+
     async def _answer(self, batch: Sequence[Asked]) -> None:
         try:
-            replies = await self._redis.together([("EVALSHA_RO", each.digest, *rest) for _, each, rest in batch])
-            for (future, script, arguments), reply in zip(batch, replies, strict=True):
-                if isinstance(reply, UnknownScript):
-                    [reply] = await self._redis.together([("EVAL_RO", script.text, *arguments)])
-                if not future.done():
-                    _tell(future, reply)
+            replies = await self._replies(batch)
         except Exception as error:  # a fault of ours: nobody may be left waiting for it
             for future, _, _ in batch:
                 if not future.done():
-                    future.set_exception(RuntimeError(f"script failed: {error!r}"))
+                    fault = RuntimeError("a script could not be run")
+                    fault.__cause__ = error
+                    future.set_exception(fault)
+            return
+        if all(isinstance(reply, Unreachable) for reply in replies):
+            # Those who wait have waited as long: a Redis that hangs must not be waited for by one after the other.
+            batch = [*batch, *self._asked]
+            replies += [replies[0]] * len(self._asked)
+            self._asked.clear()
+        for (future, _, _), reply in zip(batch, replies, strict=True):
+            if not future.done():
+                _tell(future, reply)
+
+    async def _replies(self, batch: Sequence[Asked]) -> list[Reply]:
+        replies = await self._redis.together([("EVALSHA_RO", each.digest, *rest) for _, each, rest in batch])
+        unknown = [number for number, reply in enumerate(replies) if isinstance(reply, UnknownScript)]
+        if unknown:
+            asked = [batch[number] for number in unknown]
+            whole = await self._redis.together([("EVAL_RO", each.text, *rest) for _, each, rest in asked])
+            for number, reply in zip(unknown, whole, strict=True):
+                replies[number] = reply
+        return replies
 
 
 def _tell(future: asyncio.Future[list[Any]], reply: Reply) -> None:
