@@ -24,6 +24,13 @@ async def around(rabbitmq_url: str, redis_url: str) -> AsyncIterator[World]:
         yield made
 
 
+async def one_dead_letter(around: World) -> None:
+    async def kept() -> bool:
+        return await around.dead_letters() == 1
+
+    await eventually(kept, "the message is in the dead-letter queue")
+
+
 async def test_a_first_start_projects_the_whole_log_and_makes_the_generation_live(around: World) -> None:
     async with around.projector() as projector:
         await around.level()
@@ -261,11 +268,7 @@ async def test_an_unreadable_message_is_kept_as_a_dead_letter_and_stops_nobody(a
         trade(around.log, [product_id(n) for n in range(1, 6)], 30, seed=5)
         await around.publish(around.log.events[before:])
         await around.level()
-
-        async def kept() -> bool:
-            return await around.dead_letters() == 1
-
-        await eventually(kept, "the message is in the dead-letter queue")
+        await one_dead_letter(around)
 
 
 async def test_a_message_with_a_broken_event_is_a_dead_letter_and_its_good_events_come_from_the_log(
@@ -276,8 +279,8 @@ async def test_a_message_with_a_broken_event_is_a_dead_letter_and_its_good_event
         add_product(around.log, 61)
         documents = [{"sequence": "1", "subject": 5}, *orjson.loads(message(around.log.events[-2:]))]
         await around.publish_raw(0, orjson.dumps(documents))
-        await around.level()
-        assert await around.dead_letters() == 1
+        await around.level()  # perhaps by the walk, before the message has come
+        await one_dead_letter(around)
 
 
 async def test_deleted_queues_are_declared_again_and_what_they_held_is_healed(around: World) -> None:
