@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -163,7 +163,7 @@ def ceiling(bench: Bench) -> dict[str, Any]:
 
 
 def measure(bench: Bench, progress: Progress, document: dict[str, Any], keep: Callable[[], None]) -> dict[str, Result]:
-    """By title; `keep` is called after each row, which the document has then. One that fails is told, others go on."""
+    """By title; `keep` is called whenever the document has more of a row. One that fails is told, others go on."""
     results: dict[str, Result] = {}
     for name in bench.settings.rows or ROWS:
         title, row = ROWS[name]
@@ -171,11 +171,19 @@ def measure(bench: Bench, progress: Progress, document: dict[str, Any], keep: Ca
         bench.doubts.clear()
         load, busy = machine.load_average(), machine.busy()
         began = time.perf_counter()
+        about = {"title": title, "run": run_of(document), "load_average": load, "busy_before": busy}
+
+        def so_far(result: Result, name: str = name, about: Mapping[str, Any] = about) -> None:
+            document["rows"][name] = {**about, **report.to_json(result)}
+            keep()
+
+        bench.keep = so_far
         try:
             result = row(bench)
         except Exception as error:
             progress.say(Text(f"{title} failed: {error}", style="red"))
-            document["rows"][name] = {"title": title, "run": run_of(document), "failed": traceback.format_exc()}
+            document["rows"][name] = {**document["rows"].get(name, about), "failed": traceback.format_exc()}
+            keep()
             continue
         finally:
             progress.end()
@@ -183,12 +191,10 @@ def measure(bench: Bench, progress: Progress, document: dict[str, Any], keep: Ca
         if busy > BUSY:
             result.notes.append(f"before it began, {busy:.0%} of the machine were at work on something else")
         results[title] = result
-        seconds = time.perf_counter() - began
-        about = {"run": run_of(document), "load_average": load, "busy_before": busy, "seconds": seconds}
-        document["rows"][name] = {"title": title, **about, **report.to_json(result)}
+        about["seconds"] = time.perf_counter() - began
+        so_far(result)
         if result.lines:
             progress.say(report.table({title: result}))
-        keep()
         for shown in result.grids:
             progress.say(report.grid(shown))
     return results

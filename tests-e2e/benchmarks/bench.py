@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import asyncpg
 import httpx
 
+from benchmarks.figures import Result
 from benchmarks.program import ask, environment
 from benchmarks.settings import CONNECTIONS, Settings
 from benchmarks.shop import OurShop, migrate
@@ -40,6 +41,8 @@ class Bench:
         self._peers = str(peers)
         self._ports = Ports(folder / "ports.json")
         self._names = itertools.count(1)
+        self.keep: Callable[[Result], None] = lambda _: None
+        """Hears what a row has so far, when it takes so long that it would be a pity to lose it."""
         self.doubts: set[str] = set()
         """What must be said about the figures of the row that is measured."""
 

@@ -1,14 +1,19 @@
 """The table."""
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from rich.console import Console
 
+from benchmarks import __main__
+from benchmarks.bench import Bench
 from benchmarks.figures import Grid, Line, Result, figure, times
+from benchmarks.progress import Progress
 from benchmarks.report import OfAnotherMachine, renewed, table, to_json, write
 from benchmarks.settings import Settings
+from stockroom_local.servers import Trio
 
 
 def test_the_table_has_ratio_target_and_verdict_side_by_side() -> None:
@@ -61,6 +66,22 @@ def test_newer_rows_take_the_place_of_those_that_are_kept_and_say_of_which_run_t
 def test_rows_of_two_machines_are_not_put_side_by_side() -> None:
     with pytest.raises(OfAnotherMachine):
         renewed(document_of("monday", 1.0, "one"), document_of("tuesday", 1.0, "one", processor="another"))
+
+
+def test_what_a_long_row_had_found_is_kept_when_it_breaks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def long_row(bench: Bench) -> Result:
+        bench.keep(Result([Line("at 1,000 products", figure("ms", [1.0]))]))
+        raise ConnectionError("the shop is gone")
+
+    monkeypatch.setitem(__main__.ROWS, "long", ("Long", long_row))
+    bench = Bench(Settings(rows=("long",)), cast(Trio, None), tmp_path, tmp_path, print)
+    document = {**document_of("monday", 1.0), "began": "monday", "settings": {}}
+    kept: list[str] = []
+    with Progress(Console(quiet=True), 1) as progress:
+        __main__.measure(bench, progress, document, lambda: kept.append(json.dumps(document)))
+    row = json.loads(kept[-1])["rows"]["long"]
+    assert "the shop is gone" in row["failed"]
+    assert [line["what"] for line in row["lines"]] == ["at 1,000 products"]
 
 
 def test_a_smaller_scale_measures_less_but_never_nothing() -> None:

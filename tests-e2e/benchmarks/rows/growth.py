@@ -43,6 +43,7 @@ def measure(bench: Bench) -> Result:
         for size in bench.settings.sizes:
             growth.grow_to(size)
             growth.measure()
+            bench.keep(growth.result())
         growth.remake()
     return growth.result()
 
@@ -158,7 +159,9 @@ class Growth:
             "costs": {str(size): cost for size, cost in self._costs.items()},
             "remade": self._remade,
         }
-        lines += memory_lines(self._memory) + remade_lines(self._remade)
+        lines += memory_lines(self._memory)
+        if self._remade:
+            lines += remade_lines(self._remade)
         return Result(lines, notes(self._costs), details)
 
 
