@@ -7,8 +7,16 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import aio_pika
-from aio_pika.abc import AbstractIncomingMessage, DeliveryMode
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, DeliveryMode
+from aiormq.exceptions import ChannelLockedResource
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
 from chassis import broker
 from chassis.logging import get_logger
@@ -21,6 +29,11 @@ MOST_SHOWN: Final = 200
 """Characters of a message that are shown."""
 
 _REASON_LENGTH: Final = 500
+
+_LOOKING: Final = f"{DEAD_LETTER_QUEUE}.looking"
+"""An exclusive queue, which stays empty: whoever has it looks, others wait. It ends with its owner's connection."""
+
+_TURN_SECONDS: Final = 30.0
 
 _RENEWED: Final = 10
 """Deliveries after which a message is published anew. RabbitMQ 4 drops one that was looked at 20 times."""
@@ -76,14 +89,14 @@ def _tell(state: RetryCallState) -> None:
 
 
 async def look(url: str, limit: int) -> DeadLetters:
-    """The oldest dead letters. They stay where they are.
+    """The oldest dead letters. They stay where they are, and everybody who looks at the same time sees them.
 
     Raises:
-        chassis.publisher.NOT_PUBLISHED: the broker can't be reached.
+        chassis.publisher.NOT_PUBLISHED: the broker can't be reached, or others have looked for 30 s.
     """
     publisher = Publisher(url, "stockroom-projector dead-letters")
     try:
-        channel = await publisher.channel()
+        channel = await _turn(publisher)
         await broker.declare_dead_letters(channel, DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE)
         queue = await channel.declare_queue(DEAD_LETTER_QUEUE, passive=True)
         taken: list[AbstractIncomingMessage] = []
@@ -91,10 +104,44 @@ async def look(url: str, limit: int) -> DeadLetters:
             taken.append(message)
         for message in taken:
             await _put_back(publisher, message)
+        await _are_back(channel, len(taken))
         count = max(queue.declaration_result.message_count or 0, len(taken))
         return DeadLetters(count, [_shown(message) for message in taken])
     finally:
         await publisher.close()
+
+
+async def _turn(publisher: Publisher) -> AbstractChannel:
+    """A channel, once nobody else looks: what somebody has taken to look at is hidden from all others."""
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(ChannelLockedResource),
+        wait=wait_random_exponential(multiplier=0.05, max=0.5),
+        stop=stop_after_delay(_TURN_SECONDS),
+        reraise=True,
+    )
+
+    async def attempt() -> AbstractChannel:
+        channel = await publisher.channel()
+        await channel.declare_queue(_LOOKING, exclusive=True)
+        return channel
+
+    return await retrying(attempt)
+
+
+async def _are_back(channel: AbstractChannel, count: int) -> None:
+    """Returns when the queue has so many messages: a message is given back without an answer."""
+    retrying = AsyncRetrying(
+        retry=retry_if_result(lambda there: there < count),
+        wait=wait_random_exponential(multiplier=0.01, max=0.2),
+        stop=stop_after_delay(_TURN_SECONDS),
+        retry_error_callback=lambda _: None,
+    )
+
+    async def there() -> int:
+        queue = await channel.declare_queue(DEAD_LETTER_QUEUE, passive=True)
+        return queue.declaration_result.message_count or 0
+
+    await retrying(there)
 
 
 async def _put_back(publisher: Publisher, message: AbstractIncomingMessage) -> None:

@@ -95,6 +95,17 @@ async def test_looking_at_dead_letters_again_and_again_loses_none(around: World)
         assert int(str(message.headers.get("x-delivery-count", 0))) < 20
 
 
+async def test_who_looks_at_dead_letters_at_the_same_time_sees_them_all(around: World) -> None:
+    async with around.projector() as projector:
+        await around.ready(projector)
+        for body in (b"one", b"two", b"three"):
+            await around.publish_raw(0, body)
+        await kept(around, 3)
+    for _ in range(5):
+        looks = await asyncio.gather(*(dead_letters.look(around.rabbitmq_url, 100) for _ in range(5)))
+        assert [(found.count, len(found.items)) for found in looks] == [(3, 3)] * 5
+
+
 async def test_what_the_broker_itself_has_put_there_is_shown_with_what_it_says(around: World) -> None:
     connection = await aio_pika.connect(around.rabbitmq_url)
     async with connection:
