@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import asyncpg
+import orjson
 from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import ProgrammingError
@@ -82,7 +83,7 @@ def make_engine(
         )
 
     # The driver reads the URL, as it does for the relay: so every form of it means the same everywhere.
-    return create_async_engine("postgresql+asyncpg://", async_creator=connect, **pool)
+    return create_async_engine("postgresql+asyncpg://", async_creator=connect, json_deserializer=orjson.loads, **pool)
 
 
 async def until_open(engine: AsyncEngine, settings: CommandSettings, tell: Callable[[str], None]) -> Shop:

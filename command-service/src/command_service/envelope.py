@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 
@@ -28,8 +28,7 @@ class ExpectedVersion:
         return b"*" if self.versions is None else orjson.dumps(sorted(self.versions))
 
 
-@dataclass(frozen=True, slots=True)
-class CommandEnvelope:
+class CommandEnvelope(NamedTuple):
     """A command with its id, which stays the same over every attempt, and where it comes from."""
 
     command: Command
@@ -52,8 +51,7 @@ class CommandEnvelope:
         return self.command.type_name()
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a command comes from."""
 
     correlation_id: str

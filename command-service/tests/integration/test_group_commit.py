@@ -139,7 +139,7 @@ async def test_a_command_that_can_not_be_written_is_singled_out_and_fails_alone(
 ) -> None:
     def poisoned(*arguments: Any) -> NewEvent:
         event = NewEvent(*arguments)
-        return replace(event, **poison) if "poison" in event.data else event
+        return event._replace(**poison) if "poison" in event.data else event
 
     client = await launch()
     commands = [product(name="poison" if n == 11 else "Chai") for n in range(32)]

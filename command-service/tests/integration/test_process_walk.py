@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import aio_pika
@@ -279,7 +278,7 @@ async def test_an_event_that_the_log_does_not_have_changes_nothing(setting: Sett
     async with alerting(setting) as (follower, _, _rows):
         [opened] = await events_of(setting, inventory_stream(tea))
         with pytest.raises(EventNotInTheLog):
-            await follower.handle([replace(opened, version=9)])
+            await follower.handle([opened._replace(version=9)])
     assert await version_of(sql, ALERTS, inventory_stream(tea)) == 0
 
 

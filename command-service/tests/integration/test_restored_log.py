@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import aio_pika
 import asyncpg
@@ -79,11 +78,11 @@ def lost(event: RecordedEvent, kind: str) -> RecordedEvent:
     """The next event of a stream, as a log that was lost had it, by what stands in its place now."""
     match kind:
         case "nothing":
-            return replace(event, version=event.version + 1, position=event.position + 50)
+            return event._replace(version=event.version + 1, position=event.position + 50)
         case "another version":
-            return replace(event, version=event.version + 1)
+            return event._replace(version=event.version + 1)
         case _:
-            return replace(event, version=event.version + 1, position=1)
+            return event._replace(version=event.version + 1, position=1)
 
 
 @pytest.mark.parametrize("in_its_place", ["nothing", "another version", "another stream"])

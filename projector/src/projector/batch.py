@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from contracts import events
 from contracts.envelope import RecordedEvent
@@ -16,8 +16,7 @@ Target = tuple[View[Any], str]
 """A view and the key of the document in it that an event changes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """An event to apply: parsed, or `unreadable` says why it could not be.
 
     A discarded one is not even read: it is applied without any effect.

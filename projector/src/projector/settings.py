@@ -10,6 +10,9 @@ class ProjectorSettings(ServiceSettings):
     command_url: str = Field("http://127.0.0.1:8080", description="Where the command service's feed is read.")
     walk_interval: float = Field(2.0, gt=0, description="Seconds between two comparisons with the log.")
     batch_events: int = Field(
-        1000, ge=1, le=10_000, description="Events of a partition that are applied together; by a rebuild at most 250."
+        1000,
+        ge=1,
+        le=10_000,
+        description="Events of a partition that are applied together; a rebuild writes 250 of them at once.",
     )
     prefetch_messages: int = Field(20, ge=1, le=1000, description="Messages of a partition that may be in hand.")

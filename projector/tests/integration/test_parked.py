@@ -1,7 +1,6 @@
 """Poison stops one key, not the shop; and the key goes on as soon as it can."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 from projector_testing.poison import discard, mend, never_by_itself, parks, poison, record, unparks
@@ -263,7 +262,7 @@ async def test_a_forged_key_that_names_a_parked_stream_is_dropped_and_holds_up_n
         await around.publish(around.log.events[bad.position - 1 :], packed=100)
         await parks(around, BAD)
         await never_by_itself(around, BAD)
-        await around.publish([replace(bad, partition_key="forged", version=9_999)])
+        await around.publish([bad._replace(partition_key="forged", version=9_999)])
         await parks(around, "forged")
         await unparks(around, "forged")
         mend(around, bad)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import orjson
 import pytest
@@ -208,7 +207,7 @@ async def test_poison_stops_its_key_only_and_goes_on_when_it_can_be_read(around:
         await eventually(walked_past, "the walk excuses the parked streams")
         late = around.log.add(streams.rating_stream(bad, "u"), events.ProductRated(user_id="u", rating=4))
         await around.publish([late])
-        around.log.events[poison.position - 1] = replace(poison, type="StockAdded")
+        around.log.events[poison.position - 1] = poison._replace(type="StockAdded")
         await around.level()
         assert await around.redis.hlen(GENERATION.parked) == 0
         assert await around.redis.keys(GENERATION.parked_in(0)[:-1] + "*") == []
@@ -240,7 +239,7 @@ async def test_an_event_that_the_log_does_not_have_stops_its_key_and_is_dropped(
         stream = streams.product_stream(product_id(1))
         real = len(around.log.of_stream(stream))
         fields = around.log.of_stream(stream)[0]
-        forged = replace(fields, version=real + 5, position=10_000, type="ProductRelisted", data={})
+        forged = fields._replace(version=real + 5, position=10_000, type="ProductRelisted", data={})
         parked = metrics.LEFT_OUT._value.get()
         await around.publish([forged])
 

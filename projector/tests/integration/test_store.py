@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -177,7 +176,7 @@ async def test_poison_parks_its_key_and_a_redrive_applies_all_that_waited(redis:
     assert await redis.get(GENERATION.version(late.stream_id)) == b"1"
 
     # A projector that knows the event now:
-    mended = log.events[poison.position - 1] = replace(poison, type="StockAdded")
+    mended = log.events[poison.position - 1] = poison._replace(type="StockAdded")
     await store.apply(0, [mended, late], store.whole, redrive=Redrive(bad, record, True))
     assert await redis.get(GENERATION.parked_in(0)) is None
     assert await redis.hlen(GENERATION.parked) == 0
@@ -227,7 +226,7 @@ async def test_a_batch_applied_in_steps_parks_and_redrives_as_one(
     for order in orders:
         pay(log, order)
     poison = log.events[4]
-    log.events[4] = replace(poison, type="Unknown")
+    log.events[4] = poison._replace(type="Unknown")
     changes = await store.apply(0, log.events, store.whole)
     assert (changes.applied, changes.left_out, len(changes.poisoned)) == (7, 1, 1)
     record = await redis.hget(GENERATION.parked, orders[0])

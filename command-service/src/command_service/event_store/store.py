@@ -6,7 +6,7 @@ The statements run on the driver (asyncpg) beneath SQLAlchemy: see decisions/000
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import asyncpg
 
@@ -122,8 +122,8 @@ class Loaded:
     events: dict[str, list[StoredEvent]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class NewEvent:
+# Named tuples for what every command has, here and on its way here: see contracts.envelope.
+class NewEvent(NamedTuple):
     stream_id: str
     version: int
     partition_key: str
@@ -136,8 +136,7 @@ class NewEvent:
     """The CloudEvent without its position, as `contracts.envelope.encode_unplaced` makes it."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewReceipt:
+class NewReceipt(NamedTuple):
     """`outcome` is None for a command that is accepted, to be executed later; then `message` is the command itself."""
 
     command_id: str

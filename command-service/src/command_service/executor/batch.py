@@ -3,7 +3,7 @@
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -71,8 +71,7 @@ class _Receipts:
         (self.changes.finished if stored else self.changes.receipts)[receipt.command_id] = receipt
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
+class _Made(NamedTuple):
     """What one command came to."""
 
     outcome: Outcome
@@ -162,7 +161,7 @@ class BatchDecider:
             traceparent=envelope.traceparent,
             effective_at=rfc3339(envelope.effective_at) if envelope.effective_at is not None else None,
         )
-        metadata_json = orjson.dumps(metadata).decode() if placed else ""
+        metadata_json = orjson.dumps(metadata._asdict()).decode() if placed else ""
         receipt = NewReceipt(
             envelope.command_id,
             envelope.fingerprint,

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import orjson
 
@@ -21,8 +21,7 @@ class Versioned:
     state: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """A decided event with its place: `after` is its stream's version and state once it has happened."""
 
     stream: Stream[Any]

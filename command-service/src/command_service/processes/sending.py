@@ -1,7 +1,6 @@
 """Sends a process manager's commands, each under an id that is the same whenever it is sent again."""
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -72,7 +71,7 @@ class Sender:
             # Sent before with another content (a setting has changed since), or somebody else took the id. Sending
             # twice is harmless, not sending may not be: this id says the content too, so a repeat is the same again.
             log.warning("process_command_id_taken", **self._names(envelope))
-        own = replace(envelope, command_id=f"{envelope.command_id}/{envelope.fingerprint.hex()}")
+        own = envelope._replace(command_id=f"{envelope.command_id}/{envelope.fingerprint.hex()}")
         try:
             return await self._handed_over(own)
         except KeyReused as error:

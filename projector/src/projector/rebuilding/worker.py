@@ -29,12 +29,6 @@ LEASE: Final = "stockroom:rebuild"
 PASSED: Final = 75
 """Exit code of a worker that something has stopped that passes by itself."""
 
-PAGE_EVENTS: Final = 250
-"""Events of a page, at most: Redis answers nobody while it writes one. All of a key stand together in the log's pages,
-so that smaller pages write hardly more: with 1,000 events the p99 of reads beside a rebuild was 56 to 72 ms instead of
-21 to 26, for 5 % less processor time (250 us an event instead of 260, all processes and servers together).
-"""
-
 
 async def work(connections: Connections, generation: Generation, token: str, partitions: Sequence[int]) -> int:
     """The process's exit code, once it has stopped."""
@@ -48,7 +42,7 @@ async def work(connections: Connections, generation: Generation, token: str, par
         progress = Progress(redis, generation, system.partitions, system.currency)
         healing = Healing(feed, store, progress, settings.batch_events)
         stand = await course.stand()
-        paging = Paging(feed, healing, course, guard, min(PAGE_EVENTS, settings.batch_events))
+        paging = Paging(feed, healing, course, guard, settings.batch_events)
         await together(*(paging.run(partition, stand) for partition in partitions))
     except PASSING as error:
         log.warning("rebuild_worker_stopped", reason=f"{type(error).__name__}: {error}")

@@ -25,7 +25,7 @@ def poison(around: World, product: str) -> RecordedEvent:
 
 def mend(around: World, event: RecordedEvent) -> None:
     """Whoever reads the log from now on knows the event."""
-    around.log.events[event.position - 1] = replace(event, type="StockAdded")
+    around.log.events[event.position - 1] = event._replace(type="StockAdded")
 
 
 def discard(around: World, event: RecordedEvent) -> None:
