@@ -54,6 +54,7 @@ class Growth:
         self._shop = shop
         self._size = 0
         self._rates: dict[str, float] = {}
+        self._held: dict[int, dict[str, float]] = {}
         self._late: dict[str, dict[int, Figure]] = {kind: {} for kind in KINDS}
         self._seen: dict[int, dict[str, list[dict[str, Any]]]] = {}
         self._memory: list[dict[str, Any]] = []
@@ -98,12 +99,11 @@ class Growth:
         """Each kind of request in each round."""
         bench, shop = self._bench, self._shop
         wait_for_redis(shop)
-        if not self._rates:
-            bench.tell("what the smallest shop holds")
-            self._rates = {
-                kind: bench.closed_loop(shop.query_urls, make(self._size), 200)["rate"] * SHARE
-                for kind, make in KINDS.items()
-            }
+        bench.tell("what this shop holds")
+        # At each size: what comes next then finds the same in memory that it finds at the smallest.
+        held = {kind: bench.closed_loop(shop.query_urls, make(self._size), 200)["rate"] for kind, make in KINDS.items()}
+        self._held[self._size] = held
+        self._rates = self._rates or {kind: rate * SHARE for kind, rate in held.items()}
         bench.tell("at rest")
         at_rest = self._cpu_during(lambda: time.sleep(bench.settings.warm))
         seen = bench.rounds({kind: self._side(kind) for kind in KINDS})
@@ -154,6 +154,7 @@ class Growth:
         ]
         details = {
             "rates": self._rates,
+            "held in a closed loop": {str(size): held for size, held in self._held.items()},
             "sizes": {str(size): seen for size, seen in self._seen.items()},
             "memory": self._memory,
             "costs": {str(size): cost for size, cost in self._costs.items()},
