@@ -6,7 +6,7 @@ import sys
 import tracemalloc
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
@@ -432,8 +432,8 @@ def without_its_last(log: Log) -> Log:
     """As an older backup has it."""
     restored = Log()
     for event in log.events[:-1]:
-        known = {each.name: getattr(event, each.name) for each in fields(event) if each.name != "stream_id"}
-        restored.add(event.stream_id, events.ProductRelisted(), **known)
+        known = event._asdict()
+        restored.add(known.pop("stream_id"), events.ProductRelisted(), **known)
     return restored
 
 

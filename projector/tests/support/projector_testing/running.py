@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import aio_pika
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import PublishError
+from aiormq.exceptions import ChannelNotFoundEntity
 from redis.asyncio import Redis
 
 from chassis.tasks import end
@@ -107,13 +108,16 @@ class World:
             queue = await channel.declare_queue(DEAD_LETTER_QUEUE, passive=True)
             return queue.declaration_result.message_count or 0
 
-    async def queued(self, generation: int = 1) -> int:
-        """Messages in a generation's queues that nobody has in hand."""
+    async def queued(self, generation: int = 1) -> int | None:
+        """Messages in a generation's queues that nobody has in hand; None as long as one of them is not there."""
         async with self._channel() as channel:
             counts = 0
             for partition in range(PARTITIONS):
                 name = EventQueue(read_model_subscriber(generation), partition).name
-                queue = await channel.declare_queue(name, passive=True)
+                try:
+                    queue = await channel.declare_queue(name, passive=True)
+                except ChannelNotFoundEntity:
+                    return None
                 counts += queue.declaration_result.message_count or 0
             return counts
 
