@@ -52,9 +52,12 @@ async def batches(source: asyncpg.Connection) -> list[list[list[Any]]]:
     receipts = {
         at: list(rows) for at, rows in groupby(await source.fetch(RECEIPTS), key=lambda row: row["completed_at"])
     }
+    # Two batches that are written at the same time draw their positions in turn.
+    recorded: dict[Any, list[Any]] = {}
+    for row in await source.fetch(EVENTS):
+        recorded.setdefault(row["recorded_at"], []).append(row)
     found = []
-    for at, rows in groupby(await source.fetch(EVENTS), key=lambda row: row["recorded_at"]):
-        events = list(rows)
+    for at, events in recorded.items():
         queued = [next(outbox) for _ in events]
         found.append([*columns(events, 10), *columns(queued, 2), *columns(receipts[at], 7)])
     return found
