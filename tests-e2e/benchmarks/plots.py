@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import matplotlib
@@ -67,7 +68,7 @@ def readable(document: Document) -> bool:
     for side, colour in (("Stockroom", OURS), ("eventsourcing", THEIRS)):
         rounds = [each["readable"] for each in sides[side]]
         shares = [share for share in sorted(map(float, rounds[0])) if share < 1]
-        middle = [sorted(each[str(share)] for each in rounds)[len(rounds) // 2] * 1e3 for share in shares]
+        middle = [median(each[str(share)] for each in rounds) * 1e3 for share in shares]
         # The tail gets as much room as the rest: equal steps are 90 %, 99 %, 99.9 % …
         axes.plot([1 / (1 - share) for share in shares], middle, color=colour, linewidth=2, label=side)
     axes.set_xscale("log")
@@ -96,8 +97,7 @@ def growth(document: Document) -> bool:
     for kind in next(iter(sizes.values())):
         points = []
         for size, seen in sizes.items():
-            late = sorted(one["latency"]["0.99"] * 1e3 for one in seen[kind])
-            points.append((int(size), late[len(late) // 2]))
+            points.append((int(size), median(one["latency"]["0.99"] for one in seen[kind]) * 1e3))
         axes.plot(*zip(*points, strict=True), marker="o", linewidth=2, label=kind)
     axes.set_xscale("log")
     axes.set_ylim(bottom=0)
