@@ -188,7 +188,7 @@ async def _settled(connection: AsyncConnection) -> int:
 
 
 def _recorded(row: Sequence[Any]) -> RecordedEvent:
-    # By the order of the table's columns: looking each up by its name took twice as long as all the rest here.
+    # By the order of the table's columns: looking each up by its name took half of the time spent here.
     position, stream_id, version, partition_key, _, kind, schema_version, data, metadata, recorded_at = row
     origin = Metadata(**metadata)
     recorded = rfc3339(recorded_at)
