@@ -46,10 +46,10 @@ class Bench:
         self.doubts: set[str] = set()
         """What must be said about the figures of the row that is measured."""
 
-    def rounds(self, sides: Mapping[str, Callable[[], T]]) -> dict[str, list[T]]:
+    def rounds(self, sides: Mapping[str, Callable[[], T]], least: int = 1) -> dict[str, list[T]]:
         """What each side came to in each round. They take turns, and every other round goes the other way round."""
         found: dict[str, list[T]] = {side: [] for side in sides}
-        count = self.settings.rounds
+        count = max(least, self.settings.rounds)
         for number in range(count):
             for side in list(sides)[:: 1 if number % 2 == 0 else -1]:
                 self.tell(f"{side}, round {number + 1} of {count}")

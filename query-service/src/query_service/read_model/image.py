@@ -28,8 +28,11 @@ RENEWED_SECONDS: Final = 0.05
 HEARD_SECONDS: Final = 0.5
 """So long after a ping that the subscription answered, all that is announced counts as heard."""
 
-HELD_SECONDS: Final = 30.0
-"""Nothing is held for longer: should its being written ever go unannounced, this is how late it is seen."""
+HELD_SECONDS: Final = 120.0
+"""Nothing is held for longer: should its being written ever go unannounced, this is how late it is seen.
+
+The shorter, the more readers wait for Redis: decisions/0008-memory-image.md.
+"""
 
 _MOST_SEEN: Final = 16
 """A token that names more streams than this is not remembered with the document."""
