@@ -12,6 +12,7 @@ from aiormq.exceptions import ChannelLockedResource
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
+    RetryError,
     retry_if_exception_type,
     retry_if_result,
     stop_after_delay,
@@ -37,6 +38,10 @@ _TURN_SECONDS: Final = 30.0
 
 _RENEWED: Final = 10
 """Deliveries after which a message is published anew. RabbitMQ 4 drops one that was looked at 20 times."""
+
+
+class OthersLook(Exception):
+    """Somebody else has looked at the dead letters for so long that nobody's turn came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,8 @@ async def look(url: str, limit: int) -> DeadLetters:
     """The oldest dead letters. They stay where they are, and everybody who looks at the same time sees them.
 
     Raises:
-        chassis.publisher.NOT_PUBLISHED: the broker can't be reached, or others have looked for 30 s.
+        chassis.publisher.NOT_PUBLISHED: the broker can't be reached.
+        OthersLook: they did for 30 s.
     """
     publisher = Publisher(url, "stockroom-projector dead-letters")
     try:
@@ -117,7 +123,6 @@ async def _turn(publisher: Publisher) -> AbstractChannel:
         retry=retry_if_exception_type(ChannelLockedResource),
         wait=wait_random_exponential(multiplier=0.05, max=0.5),
         stop=stop_after_delay(_TURN_SECONDS),
-        reraise=True,
     )
 
     async def attempt() -> AbstractChannel:
@@ -125,7 +130,10 @@ async def _turn(publisher: Publisher) -> AbstractChannel:
         await channel.declare_queue(_LOOKING, exclusive=True)
         return channel
 
-    return await retrying(attempt)
+    try:
+        return await retrying(attempt)
+    except RetryError:
+        raise OthersLook(f"Others have looked at the dead letters for {_TURN_SECONDS:.0f} s; try again.") from None
 
 
 async def _are_back(channel: AbstractChannel, count: int) -> None:

@@ -106,6 +106,23 @@ async def test_who_looks_at_dead_letters_at_the_same_time_sees_them_all(around: 
         assert [(found.count, len(found.items)) for found in looks] == [(3, 3)] * 5
 
 
+async def test_who_gets_no_turn_to_look_at_dead_letters_is_told_so(
+    around: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letters, "_TURN_SECONDS", 0.2)
+    connection = await aio_pika.connect(around.rabbitmq_url)
+    async with connection:
+        channel = await connection.channel()
+        await channel.declare_queue(f"{DEAD_LETTER_QUEUE}.looking", exclusive=True)
+        projector = bootstrap.build(around.settings())
+        transport = httpx.ASGITransport(cli.application(projector))
+        async with httpx.AsyncClient(transport=transport, base_url="http://projector") as client:
+            answer = await client.get("/dead-letters")
+        await projector.connections.close()
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
+    assert "Others have looked" in answer.json()["detail"]
+
+
 async def test_what_the_broker_itself_has_put_there_is_shown_with_what_it_says(around: World) -> None:
     connection = await aio_pika.connect(around.rabbitmq_url)
     async with connection:

@@ -14,7 +14,7 @@ from chassis.problems import Problem
 from chassis.publisher import NOT_PUBLISHED
 from projector import dead_letters
 from projector.connections import Connections
-from projector.dead_letters import DeadLetters
+from projector.dead_letters import DeadLetters, OthersLook
 from projector.feed import FeedUnavailable
 from projector.operating.parked import (
     EventNotPoisoned,
@@ -112,6 +112,8 @@ def operations(connections: Connections, on_due: Callable[[], None]) -> list[Ope
             return json_reply(200, await dead_letters.look(connections.settings.rabbitmq_url, query.limit))
         except NOT_PUBLISHED as error:
             raise _unavailable("The broker can't be reached.") from error
+        except OthersLook as error:
+            raise _unavailable(str(error)) from error
 
     key = {"key": _KEY}
     return [

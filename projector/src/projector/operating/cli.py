@@ -14,6 +14,7 @@ from chassis.publisher import NOT_PUBLISHED
 from chassis.settings import load
 from projector import dead_letters
 from projector.connections import connect
+from projector.dead_letters import OthersLook
 from projector.feed import FeedUnavailable
 from projector.operating.following import follow
 from projector.operating.parked import EventNotPoisoned, KeyNotParked, ParkedKey, ParkedKeys, parked_keys
@@ -118,6 +119,8 @@ def list_letters(
             found = await dead_letters.look(settings.rabbitmq_url, limit)
         except NOT_PUBLISHED as error:
             return _fail(f"The broker can't be reached: {type(error).__name__}.", 1)
+        except OthersLook as error:
+            return _fail(str(error), 1)
         if as_json:
             _print_json(found)
         else:
