@@ -42,6 +42,10 @@ class TooFarBehind(Exception):
     """So much is missing that the walk must replay the log."""
 
 
+class NotSettled(Exception):
+    """The log has what is missing, but maybe not all before it yet: it passes when the transactions have ended."""
+
+
 class Healing:
     def __init__(self, feed: Feed, store: Store, progress: Progress, batch_events: int) -> None:
         self._feed = feed
@@ -66,6 +70,7 @@ class Healing:
 
         Raises:
             TooFarBehind: too much is missing.
+            NotSettled: with `behind_too`, what is missing before these events can't be told yet.
             GuardLost, Superseded, FeedUnavailable, redis.exceptions.RedisError, OSError: as their sources say.
         """
         unhealable: frozenset[str] = frozenset()
@@ -73,28 +78,33 @@ class Healing:
             try:
                 return await self._store.apply(partition, events, guard, redrive=redrive, unhealable=unhealable)
             except Gap as gap:
-                missing = dict(gap.versions)
+                missing, last = dict(gap.versions), max(event.position for event in events)
+                until = last
                 if behind_too:
-                    missing |= await self._behind(partition, max(e.position for e in events))
-                healed = await self.bring(partition, missing, guard, upto=max(e.position for e in events))
+                    behind, until = await self._behind(partition, last)
+                    missing |= behind
+                found = await self.fetch(missing, last)
+                await self._apply_in_order(partition, [event for event in found if event.position <= until], guard)
+                if any(e.position > until and e.version < gap.streams.get(e.stream_id, 0) for e in found):
+                    raise NotSettled from None
+                healed = {event.stream_id: event.version for event in found}
                 # What the log does not have can't be healed: the event that claims to follow it is poison.
                 unhealable |= {s for s, came in gap.streams.items() if healed.get(s, gap.versions[s]) < came - 1}
                 metrics.GAPS_HEALED.inc(len(gap.streams))
                 log.warning("gap_healed", partition=partition, streams=len(missing), unhealable=len(unhealable))
 
-    async def bring(
-        self, partition: int, missing: Mapping[str, int], guard: Guard, *, upto: int | None = None
-    ) -> dict[str, int]:
-        """Applies what the log has of `missing` streams (→ the version they have), in the order of the log.
+    async def bring(self, partition: int, missing: Mapping[str, int], guard: Guard, upto: int) -> None:
+        """Applies what the log has of `missing` streams (→ the version they have) up to a position, in its order.
 
-        Returns the version that the log has brought each stream to.
+        Raises as `apply` does, but for gaps that it does not heal.
         """
-        events = await self.fetch(missing, upto)
+        await self._apply_in_order(partition, await self.fetch(missing, upto), guard)
+
+    async def _apply_in_order(self, partition: int, events: list[RecordedEvent], guard: Guard) -> None:
         for start in range(0, len(events), self._batch_events):
             await self._store.apply(partition, events[start : start + self._batch_events], guard)
-        return {event.stream_id: event.version for event in events}
 
-    async def fetch(self, missing: Mapping[str, int], upto: int | None = None) -> list[RecordedEvent]:
+    async def fetch(self, missing: Mapping[str, int], upto: int) -> list[RecordedEvent]:
         """The events that follow the given versions of streams, up to a position, in the order of the log.
 
         Raises:
@@ -105,8 +115,8 @@ class Healing:
         events: list[RecordedEvent] = []
         for stream, version in missing.items():
             page = await self._feed.stream(stream, version)
-            events += (e for e in page if upto is None or e.position <= upto)
-            if len(events) > MOST_EVENTS or (len(page) == PAGE_EVENTS and (upto is None or page[-1].position < upto)):
+            events += (event for event in page if event.position <= upto)
+            if len(events) > MOST_EVENTS or (len(page) == PAGE_EVENTS and page[-1].position < upto):
                 raise TooFarBehind(f"{stream} is far behind")
         events.sort(key=attrgetter("position"))
         return events
@@ -171,8 +181,11 @@ class Healing:
         versions = await self._progress.versions([head.stream_id for head in heads])
         return [(head, version) for head, version in zip(heads, versions, strict=True) if version < head.version]
 
-    async def _behind(self, partition: int, upto: int) -> dict[str, int]:
-        """What a partition misses of the log up to a position: stream → the version that it has."""
+    async def _behind(self, partition: int, upto: int) -> tuple[dict[str, int], int]:
+        """What a partition misses of the log up to a position: stream → the version that it has.
+
+        And how far that is known: the log may not be settled up to there yet.
+        """
         missing: dict[str, int] = {}
         after = await self._progress.checkpoint()
         while after < upto:
@@ -181,7 +194,7 @@ class Healing:
             missing |= {head.stream_id: version for head, version in await self.behind(heads)}
             if len(missing) > MOST_STREAMS:
                 raise TooFarBehind(f"{len(missing)} streams are behind")
-            if page.until <= after or page.until >= page.settled:
+            after = max(after, page.until)
+            if page.until >= page.settled:
                 break
-            after = page.until
-        return missing
+        return missing, after

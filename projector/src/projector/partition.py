@@ -13,13 +13,13 @@ from contracts.envelope import RecordedEvent, UnreadableMessage, decode_batch
 from contracts.topology import EventQueue, read_model_subscriber
 from projector import dead_letters, metrics
 from projector.feed import FeedUnavailable
-from projector.healing import Healing, TooFarBehind
+from projector.healing import Healing, NotSettled, TooFarBehind
 from projector.redis_client import UNREACHABLE
 from projector.store import Gap, GuardLost, Store
 
 log = get_logger(__name__)
 
-HELD: Final = (*UNREACHABLE, FeedUnavailable, GuardLost, Gap, TooFarBehind)
+HELD: Final = (*UNREACHABLE, FeedUnavailable, GuardLost, Gap, NotSettled, TooFarBehind)
 """What no event is to blame for: its message is held, unacknowledged, until it has passed."""
 
 

@@ -185,7 +185,7 @@ class Walk:
             pending.missing = await self._missing(pending.missing)
             lost = [h for h in pending.missing if urgent or _is_lost(h, standing, memory)]
             if lost:
-                await self._bring(lost, checkpoint, pending.until, guard)
+                await self._bring(lost, pending.missing, checkpoint, pending.until, guard)
                 pending.missing = await self._missing(pending.missing)
             if pending.missing:
                 self._observe_lag(pending.missing, standing, pending.until)
@@ -197,7 +197,7 @@ class Walk:
             last = max(page.heads, key=attrgetter("position"), default=None)
             missing = await self._missing(page.heads)
             if missing and urgent:
-                await self._bring(missing, checkpoint, page.until, guard)
+                await self._bring(missing, missing, checkpoint, page.until, guard)
                 missing = await self._missing(missing)
             self._observe_lag(missing, standing, page.settled)
             if missing:
@@ -221,19 +221,26 @@ class Walk:
         records = {key: parking.decode(record) for key, record in (await self._progress.parked(keys)).items()}
         return [h for h in missing if not _is_excused(h, records)]
 
-    async def _bring(self, lost: list[Head], after: int, until: int, guard: Guard) -> None:
-        """Applies what is lost; in each partition in the order of the log, so that no event overtakes another."""
-        log.warning("lost_events_found", streams=len(lost))
-        versions = await self._progress.versions([head.stream_id for head in lost])
+    async def _bring(self, lost: list[Head], missing: list[Head], after: int, until: int, guard: Guard) -> None:
+        """Applies what is lost, and all that is missing before it in its partition: no event overtakes another.
+
+        Nothing behind it is applied, of no stream: there it is not known what else is missing.
+        """
+        last: dict[int, int] = {}
+        for head in lost:
+            last[head.partition] = max(head.position, last.get(head.partition, 0))
+        behind = [head for head in missing if head.partition in last]
+        log.warning("lost_events_found", streams=len(behind))
+        versions = await self._progress.versions([head.stream_id for head in behind])
         partitions: dict[int, dict[str, int]] = {}
-        for head, version in zip(lost, versions, strict=True):
+        for head, version in zip(behind, versions, strict=True):
             partitions.setdefault(head.partition, {})[head.stream_id] = version
         try:
-            if len(lost) > MOST_STREAMS:
-                raise TooFarBehind(f"{len(lost)} streams are behind")
-            for partition, missing in partitions.items():
-                await self._healing.bring(partition, missing, guard)
-                metrics.GAPS_HEALED.inc(len(missing))
+            if len(behind) > MOST_STREAMS:
+                raise TooFarBehind(f"{len(behind)} streams are behind")
+            for partition, streams_behind in partitions.items():
+                await self._healing.bring(partition, streams_behind, guard, last[partition])
+                metrics.GAPS_HEALED.inc(len(streams_behind))
         except TooFarBehind as reason:
             log.warning("replaying_the_log", reason=str(reason), after=after, until=until)
             async with aclosing(self._healing.replay(after, guard)) as steps:

@@ -6,15 +6,19 @@ from collections.abc import AsyncIterator
 import orjson
 import pytest
 from aio_pika.exceptions import AMQPError
+from projector_testing.orders import place
 from projector_testing.read_model import copy_of, equals_log, eventually, restore
 from projector_testing.running import World, world
-from projector_testing.shop import GENERATION, Log, add_product, message, product_id
+from projector_testing.shop import GENERATION, PARTITIONS, Log, add_product, message, order_id, product_id
 from projector_testing.trading import shop, trade
 
 from chassis.consumer import priority
 from contracts import events, streams
 from contracts.keys import LIVE
+from contracts.topology import partition_of
 from projector import metrics
+from projector.feed import Head
+from projector.healing import NotSettled
 
 
 @pytest.fixture
@@ -61,6 +65,19 @@ async def test_published_events_are_applied_and_acknowledged(around: World) -> N
     await eventually(all_taken, "nothing was left unacknowledged")
 
 
+def order_beside(log: Log, product: str) -> str:
+    """An order whose partition is the product's, and what it reserves: a token of both names the stock alone."""
+    partition = partition_of(product, PARTITIONS)
+    number = next(n for n in range(100, 200) if partition_of(order_id(n), PARTITIONS) == partition)
+    order = streams.order_stream(place(log, number, {product: 1}))
+    log.add(streams.inventory_stream(product), events.StockReserved(order_id=order_id(number), quantity=1, available=5))
+    return order
+
+
+async def versions(around: World, *names: str) -> list[int]:
+    return [int(v or 0) for v in await around.redis.mget([GENERATION.version(name) for name in names])]
+
+
 async def test_events_that_come_twice_and_in_disorder_are_applied_once(around: World) -> None:
     async with around.projector() as projector:
         await around.ready(projector)
@@ -85,6 +102,63 @@ async def test_a_gap_is_healed_from_the_log_before_later_events_of_the_partition
         await around.publish([last])
         await around.level()
         assert metrics.GAPS_HEALED._value.get() > healed
+
+
+async def test_a_gap_is_not_healed_before_it_is_known_what_was_lost_with_it(around: World) -> None:
+    product = add_product(around.log, 50)
+    stock = streams.inventory_stream(product)
+    async with around.projector() as projector:
+        await around.ready(projector)
+        order = order_beside(around.log, product)
+        last = around.log.add(stock, events.StockAdded(quantity=1, available=6))
+        around.log.unsettled = 3
+        assert projector.pipeline is not None
+        heal, guard = projector.pipeline.walk._healing.apply, projector.pipeline.progress.whole
+        with pytest.raises(NotSettled):
+            await heal(partition_of(product, PARTITIONS), [last], guard, behind_too=True)
+        assert await versions(around, stock, order) == [1, 0]
+        around.log.unsettled = 1
+        await heal(partition_of(product, PARTITIONS), [last], guard, behind_too=True)
+        assert await versions(around, stock, order) == [3, 1]
+
+
+async def test_the_walk_brings_nothing_without_what_comes_before_it(around: World) -> None:
+    product = add_product(around.log, 50)
+    stock = streams.inventory_stream(product)
+    async with around.projector() as projector:
+        await around.ready(projector)
+        around.log.add(stock, events.StockAdded(quantity=1, available=6))
+        # What is committed behind the stretch that the walk looks at: the same stream goes on, and a new one begins.
+        order = order_beside(around.log, product)
+        around.log.unsettled = 2
+
+        async def found() -> bool:
+            return await versions(around, stock) >= [2]
+
+        await eventually(found, "the lost event is brought")
+        assert await versions(around, stock, order) == [2, 0]
+        around.log.unsettled = 0
+        await around.level()
+
+
+async def test_the_walk_brings_what_is_missing_before_what_is_lost_and_leaves_the_rest_to_the_queues(
+    around: World,
+) -> None:
+    product = add_product(around.log, 50)
+    stock = streams.inventory_stream(product)
+    async with around.projector() as projector:
+        await around.ready(projector)
+        assert projector.pipeline is not None
+        walk, checkpoint = projector.pipeline.walk, around.log.settled
+        order = order_beside(around.log, product)
+        reserved = around.log.settled
+        around.log.add(order, events.OrderPaid(amount="2.50", reference="transfer 4711"))
+        around.log.unsettled = 3  # the walk that runs sees nothing of it
+        partition = partition_of(product, PARTITIONS)
+        lost = Head(stock, partition, 2, reserved)
+        missing = [Head(order, partition, 2, reserved + 1), lost]
+        await walk._bring([lost], missing, checkpoint, reserved + 1, projector.pipeline.progress.whole)
+        assert await versions(around, stock, order) == [2, 1]
 
 
 async def test_a_lost_tail_is_found_by_the_walk(around: World) -> None:

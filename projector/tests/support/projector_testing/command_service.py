@@ -83,7 +83,7 @@ class CommandService:
                 return _json({"partitions": PARTITIONS, "currency": "EUR"})
             case "GET", ["events"]:
                 after = int(query.get("after", 0))
-                return _lines(self.log.events[after : after + int(query.get("limit", 1000))])
+                return _lines(self.log.events[after : self.log.settled][: int(query.get("limit", 1000))])
             case "GET", ["events", "heads"]:
                 return _json(self._heads(int(query.get("after", 0)), int(query.get("limit", 1000))))
             case "GET", ["partitions", number, "events"]:

@@ -32,6 +32,8 @@ class Log:
         self.events: list[RecordedEvent] = list(events)
         self.discarded: set[str] = set()
         """Ids of events that must have no effect."""
+        self.unsettled = 0
+        """So many of the last events are not settled: a transaction that began before them still runs."""
         self._versions: dict[str, int] = {event.stream_id: event.version for event in self.events}
 
     def add(self, stream_id: str, event: Event, **attributes: Any) -> RecordedEvent:
@@ -62,7 +64,7 @@ class Log:
 
     @property
     def settled(self) -> int:
-        return len(self.events)
+        return len(self.events) - self.unsettled
 
     def of_partition(self, partition: int) -> list[RecordedEvent]:
         return [e for e in self.events if partition_of(e.partition_key, PARTITIONS) == partition]
