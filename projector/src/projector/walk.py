@@ -224,7 +224,7 @@ class Walk:
     async def _bring(self, lost: list[Head], missing: list[Head], after: int, until: int, guard: Guard) -> None:
         """Applies what is lost, and all that is missing before it in its partition: no event overtakes another.
 
-        Nothing behind it is applied, of no stream: there it is not known what else is missing.
+        Nothing behind that is applied, of any stream: what else is missing there is not known.
         """
         last: dict[int, int] = {}
         for head in lost:

@@ -40,6 +40,16 @@ async def kept(around: World, count: int) -> DeadLetters:
     return found[-1]
 
 
+async def asked_over_http(around: World) -> httpx.Response:
+    """What a projector that does not run answers: looking needs the broker alone."""
+    projector = bootstrap.build(around.settings())
+    transport = httpx.ASGITransport(cli.application(projector))
+    async with httpx.AsyncClient(transport=transport, base_url="http://projector") as client:
+        answer = await client.get("/dead-letters")
+    await projector.connections.close()
+    return answer
+
+
 async def test_a_dead_letter_says_why_it_is_one_and_whence_it_came(around: World) -> None:
     async with around.projector() as projector:
         await around.ready(projector)
@@ -114,11 +124,7 @@ async def test_who_gets_no_turn_to_look_at_dead_letters_is_told_so(
     async with connection:
         channel = await connection.channel()
         await channel.declare_queue(f"{DEAD_LETTER_QUEUE}.looking", exclusive=True)
-        projector = bootstrap.build(around.settings())
-        transport = httpx.ASGITransport(cli.application(projector))
-        async with httpx.AsyncClient(transport=transport, base_url="http://projector") as client:
-            answer = await client.get("/dead-letters")
-        await projector.connections.close()
+        answer = await asked_over_http(around)
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
     assert "Others have looked" in answer.json()["detail"]
 
@@ -202,10 +208,6 @@ async def test_without_a_broker_it_is_said_so(own_servers: Callable[[], Trio], r
         told = await command_line(around, "dead-letters", "list")
         assert (told.code, told.output) == (1, "")
         assert "The broker can't be reached" in told.errors
-        projector = bootstrap.build(around.settings())
-        transport = httpx.ASGITransport(cli.application(projector))
-        async with httpx.AsyncClient(transport=transport, base_url="http://projector") as client:
-            answer = await client.get("/dead-letters")
-        await projector.connections.close()
+        answer = await asked_over_http(around)
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
     assert "retry-after" in answer.headers
